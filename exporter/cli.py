@@ -1,0 +1,131 @@
+"""The command line: one group, a command per part. Each imports what it needs when it runs."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from exporter import __version__
+
+if TYPE_CHECKING:
+    import msgspec
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FORMATS = click.Choice(["json", "text"])
+
+USAGE_ERROR = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hostwatch")
+def main() -> None:
+    """Host monitoring for teams that live in Prometheus and Slack."""
+
+
+@main.command()
+@click.option("--config", type=_FILE, help="Settings file (YAML); without one the defaults hold.")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen  [default: 127.0.0.1:10101].")
+@click.option("--log-format", type=_FORMATS, help="Logs for programs or for people  [default: json].")
+def serve(config: Path | None, listen: str | None, log_format: str | None) -> None:
+    r"""Expose this machine's metrics on /metrics.
+
+    \b
+    SIGHUP reads the settings file again, SIGTERM ends within 2 seconds.
+
+    \b
+    Examples:
+      hostwatch serve
+      hostwatch serve --config /etc/hostwatch/exporter.yml
+      hostwatch serve --listen '[::]:10101' --log-format text
+    """
+    _import_asyncio_without_ssl()
+    from exporter import daemon
+    from exporter.server.listener import ListenError
+    from exporter.settings import SettingsError, parse_address
+
+    if listen is not None:
+        try:
+            parse_address(listen)
+        except ValueError as err:
+            _fail(f"--listen: {err}", USAGE_ERROR)
+    try:
+        daemon.run(config, {"listen": listen, "log_format": log_format})
+    except SettingsError as err:
+        _fail(str(err), USAGE_ERROR)
+    except ListenError as err:
+        _fail(str(err), 1)
+    _leave()
+
+
+@main.group()
+def config() -> None:
+    """Check settings files and describe them."""
+
+
+@config.command()
+@click.argument("file", type=_FILE)
+@click.option("--kind", type=click.Choice(["exporter", "relay"]), help="Whose settings  [default: by the file's name].")
+def check(file: Path, kind: str | None) -> None:
+    r"""Say whether FILE can be used; exit code 2 and every place that is wrong if not.
+
+    \b
+    Examples:
+      hostwatch config check /etc/hostwatch/exporter.yml
+      hostwatch config check --kind relay my-settings.yml
+    """
+    from exporter.settings import SettingsError, load
+
+    kind = kind or ("relay" if "relay" in file.name else "exporter")
+    try:
+        load(file, _settings_type(kind))
+    except SettingsError as err:
+        _fail(str(err), USAGE_ERROR)
+    click.echo(f"{file}: good settings for {kind}")
+
+
+@config.command()
+@click.option("--kind", type=click.Choice(["exporter", "relay"]), default="exporter", show_default=True)
+def schema(kind: str) -> None:
+    r"""Print the JSON Schema of a settings file.
+
+    \b
+    Example, for editors that read the first line of a YAML file:
+      hostwatch config schema > exporter.schema.json
+      # yaml-language-server: $schema=exporter.schema.json
+    """
+    from exporter.settings import schema as schema_of
+
+    click.echo(json.dumps(schema_of(_settings_type(kind)), indent=2))
+
+
+def _settings_type(kind: str) -> type["msgspec.Struct"]:
+    if kind == "relay":
+        from exporter.relay.settings import Relay
+
+        return Relay
+    from exporter.settings.exporter import Exporter
+
+    return Exporter
+
+
+def _import_asyncio_without_ssl() -> None:
+    """Import asyncio as it comes up on a Python without ssl: saves 4 MB where nothing needs TLS."""
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    import asyncio  # noqa: F401
+
+    del sys.modules["ssl"]
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(text, err=True)
+    sys.exit(code)
+
+
+def _leave() -> NoReturn:
+    """End at once: the interpreter's own end would wait for nothing of ours, but takes time to tidy up memory."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

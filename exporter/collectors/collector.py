@@ -1,0 +1,34 @@
+"""The collector seam: what the runner asks of each, and the two ways to have nothing to say."""
+
+from typing import ClassVar, Protocol
+
+from exporter.exposition import Block, Family
+
+
+class NoData(Exception):  # noqa: N818 -- no error: normal on many hosts
+    """This host has nothing of the kind (no swap, PSI off): normal, not a fault."""
+
+
+class Collector(Protocol):
+    """One subject of this machine, read once per scrape."""
+
+    name: ClassVar[str]
+    """Key in the settings and value of the `collector` label."""
+
+    families: ClassVar[tuple[Family, ...]]
+    """All it may ever emit: feeds docs/metrics.md and the check that no two collectors share a name."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the next `collect` may block: then it runs on a thread of its own, else on the event loop.
+
+        Asked on the event loop right before each `collect`, never while one runs. What it raises is a failure too.
+        """
+        ...
+
+    def collect(self) -> Block:
+        """Return this moment's values as text.
+
+        Raises NoData when this host has nothing of the kind; anything else that it raises is a failure.
+        """
+        ...

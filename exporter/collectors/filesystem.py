@@ -1,0 +1,90 @@
+"""Size and use of file systems (statvfs of the mounts in /proc/1/mountinfo)."""
+
+from typing import ClassVar, Final
+
+from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader
+from exporter.exposition import Block, Family, Layout
+from exporter.kernel import KernelFiles
+from exporter.portable import FileSystemUse
+from exporter.settings.exporter import FilesystemSettings
+
+_LABELS: Final = ("device", "fstype", "mountpoint")
+SIZE: Final = Family("node_filesystem_size_bytes", "gauge", "Size in bytes (statvfs, f_blocks x f_frsize).", _LABELS)
+FREE: Final = Family("node_filesystem_free_bytes", "gauge", "Bytes free, reserve included (statvfs, f_bfree).", _LABELS)
+AVAIL: Final = Family("node_filesystem_avail_bytes", "gauge", "Bytes free for everybody (statvfs, f_bavail).", _LABELS)
+FILES: Final = Family("node_filesystem_files", "gauge", "Number of inodes (statvfs, f_files).", _LABELS)
+FILES_FREE: Final = Family("node_filesystem_files_free", "gauge", "Number of inodes free (statvfs, f_ffree).", _LABELS)
+READONLY: Final = Family("node_filesystem_readonly", "gauge", "1 where mounted read-only (/proc/1/mountinfo).", _LABELS)
+DEVICE_ERROR: Final = Family(
+    "node_filesystem_device_error", "gauge", "1 where statvfs failed or got no answer in time.", _LABELS
+)
+
+
+class FileSystem:
+    """File systems of the machine. A mount that does not answer costs its own rows only.
+
+    Runs on a thread as long as a mount is there that could hang.
+    """
+
+    name: ClassVar[str] = "filesystem"
+    families: ClassVar[tuple[Family, ...]] = (SIZE, FREE, AVAIL, FILES, FILES_FREE, READONLY, DEVICE_ERROR)
+
+    def __init__(self, table: MountTable, reader: UsageReader) -> None:
+        self._table = table
+        self._reader = reader
+        self._mounts: tuple[Mount, ...] = ()
+        self._shape: tuple[tuple[Mount, ...], tuple[Mount, ...]] = ((), ())
+        self._values: dict[Mount, Usage] = {}
+        self._layout = Layout(())
+
+    @property
+    def blocking(self) -> bool:
+        """Whether a mount is there that could hang: reads the mount table for the `collect` that follows."""
+        self._mounts = self._table.read()
+        return any(mount.may_hang for mount in self._mounts)
+
+    def collect(self) -> Block:
+        """Return every mount's rows; one that does not answer has only its device_error row."""
+        mounts = self._mounts
+        values = self._reader.read(mounts)
+        if (mounts, tuple(values)) != self._shape:
+            self._rebuild(mounts, tuple(values))
+        elif values == self._values:
+            return self._layout.render()
+        for index, (mount, usage) in enumerate(values.items()):
+            row = [b"%d" % number for number in (*usage, mount.read_only)]
+            self._layout.put(Layout.row(index, len(values), len(row)), row)
+        self._values = values
+        return self._layout.render()
+
+    def _rebuild(self, mounts: tuple[Mount, ...], answered: tuple[Mount, ...]) -> None:
+        keys = [_labels(mount) for mount in answered]
+        known = set(answered)
+        self._layout = Layout(
+            [(family, keys) for family in self.families[:-1]] + [(DEVICE_ERROR, [_labels(mount) for mount in mounts])]
+        )
+        errors = [b"0" if mount in known else b"1" for mount in mounts]
+        self._layout.put(Layout.span(len(keys) * len(self.families[:-1]), len(mounts)), errors)
+        self._shape = (mounts, answered)
+
+
+class FileSystemUses:
+    """How full the same file systems are, for the sampler: a reader of its own, so that it and scrapes do not wait."""
+
+    def __init__(self, files: KernelFiles, settings: FilesystemSettings) -> None:
+        self._table = MountTable(files, settings)
+        self._reader = UsageReader(settings.mount_timeout)
+
+    def __call__(self) -> list[FileSystemUse]:
+        """Return the ratio of each that has blocks and answers; may take the mount time-out. Raises KernelError."""
+        out = []
+        for mount, usage in self._reader.read(self._table.read()).items():
+            used = usage.size - usage.free
+            if used + usage.available > 0:
+                ratio = used / (used + usage.available)
+                out.append(FileSystemUse(mount.device, mount.fs_type, mount.mount_point, ratio))
+        return out
+
+
+def _labels(mount: Mount) -> tuple[str, str, str]:
+    return mount.device, mount.fs_type, mount.mount_point

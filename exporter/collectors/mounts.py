@@ -1,0 +1,198 @@
+"""The mount table of the machine, and statvfs of its file systems with a deadline.
+
+A dead mount (NFS server gone, FUSE daemon stopped) holds whoever asks it; only threads of ours ever do.
+"""
+
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from exporter.exposition import text_of
+from exporter.kernel import KernelError, KernelFiles
+from exporter.settings.exporter import FilesystemSettings
+
+# these answer from memory: no server, no daemon of somebody's can hold them up
+LOCAL_TYPES: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs"})
+
+_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """One line of the mount table."""
+
+    device: str
+    path: bytes
+    """Where it is mounted, as the system calls take it."""
+    mount_point: str
+    """The same as a label."""
+    fs_type: str
+    read_only: bool
+    """Whether the mount or the whole file system is read-only."""
+
+    @property
+    def may_hang(self) -> bool:
+        """Whether asking it can take forever."""
+        return self.fs_type not in LOCAL_TYPES
+
+
+class Usage(NamedTuple):
+    """What statvfs(3) tells of a file system: bytes and inodes."""
+
+    size: int
+    free: int
+    available: int
+    files: int
+    files_free: int
+
+
+class MountTable:
+    """The mounts of the machine's first process, less what the settings leave out (/proc/1/mountinfo)."""
+
+    def __init__(self, files: KernelFiles, settings: FilesystemSettings) -> None:
+        # of process 1, since a hardened unit's own table shows everything read-only; its own where 1 is hidden (hidepid)
+        self._sources = [files.open_own("proc/1/mountinfo"), files.open_own("proc/self/mountinfo")]
+        self._settings = settings
+        self._text = b""
+        self._mounts: tuple[Mount, ...] = ()
+
+    def read(self) -> tuple[Mount, ...]:
+        """Return the mounts, the same object while the table is unchanged. Raises KernelError."""
+        if self._sources[0].changed():
+            text = self._read_text()
+            if text != self._text:
+                self._text = b""
+                try:
+                    self._mounts = tuple(dict.fromkeys(filter(self._is_wanted, parse_mountinfo(text))))
+                except KernelError:
+                    self._sources[0].close()  # opened anew, it counts as changed: the next scrape reads it again
+                    raise
+                self._text = text
+        return self._mounts
+
+    def _read_text(self) -> bytes:
+        try:
+            return self._sources[0].read()
+        except KernelError:
+            if len(self._sources) == 1:
+                raise
+            self._sources.pop(0)
+            return self._read_text()
+
+    def _is_wanted(self, mount: Mount) -> bool:
+        return not (
+            self._settings.mount_points_exclude.pattern.search(mount.mount_point)
+            or self._settings.fs_types_exclude.pattern.search(mount.fs_type)
+        )
+
+
+def parse_mountinfo(text: bytes) -> Iterable[Mount]:
+    """Yield the mounts of a mountinfo file (proc(5)). Raises KernelError naming the first line that is none."""
+    if not text.endswith(b"\n"):
+        raise KernelError(f"proc/1/mountinfo: cut short: {text[-80:]!r}")
+    for line in text[:-1].split(b"\n"):
+        left, dash, right = line.partition(b" - ")
+        mine, theirs = left.split(b" "), right.split(b" ")
+        if not dash or len(mine) < 6 or len(theirs) < 3:
+            raise KernelError(f"proc/1/mountinfo: expected a mount, got {line[:80]!r}")
+        path = _unescape(mine[4])
+        read_only = b"ro" in mine[5].split(b",") or b"ro" in theirs[2].split(b",")
+        yield Mount(text_of(_unescape(theirs[1])), path, text_of(path), text_of(_unescape(theirs[0])), read_only)
+
+
+def _unescape(field: bytes) -> bytes:
+    """Undo the kernel's octal escapes of space, tab, newline, backslash and #."""
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8) & 255]), field) if b"\\" in field else field
+
+
+def read_usage(path: bytes) -> Usage:
+    """Ask the kernel for the usage of the file system at `path`; may block for ever. Raises OSError."""
+    stat = os.statvfs(path)
+    unit = stat.f_frsize
+    return Usage(stat.f_blocks * unit, stat.f_bfree * unit, stat.f_bavail * unit, stat.f_files, stat.f_ffree)
+
+
+class _Asker:
+    """A daemon thread that asks one mount after the other; lost while a mount holds it, and back by itself."""
+
+    def __init__(self, ask: Callable[[bytes], Usage]) -> None:
+        self._ask = ask
+        self._questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Usage | OSError] = queue.SimpleQueue()
+        self.held_by: bytes | None = None
+        threading.Thread(target=self._run, daemon=True, name="statvfs").start()
+
+    def _run(self) -> None:
+        while True:
+            path = self._questions.get()
+            try:
+                answer: Usage | OSError = self._ask(path)
+            except OSError as err:
+                answer = err
+            self._answers.put(answer)
+
+    def ask(self, path: bytes, seconds: float) -> Usage | OSError | None:
+        """Return the answer, or None when there is none within `seconds`: then the thread is held by `path`."""
+        self._questions.put(path)
+        try:
+            return self._answers.get(timeout=max(seconds, 0))
+        except queue.Empty:
+            self.held_by = path
+            return None
+
+    def is_back(self) -> bool:
+        """Whether the thread is free; the late answer of a mount that let go is thrown away."""
+        if self.held_by is not None:
+            try:
+                self._answers.get_nowait()
+            except queue.Empty:
+                return False
+            self.held_by = None
+        return True
+
+
+class UsageReader:
+    """Usage of many mounts within one deadline; at most two threads, whatever hangs. One caller at a time."""
+
+    THREADS: Final = 2
+
+    def __init__(self, timeout: float, ask: Callable[[bytes], Usage] = read_usage) -> None:
+        self._timeout = timeout
+        self._ask = ask
+        self._askers: list[_Asker] = []
+        self._lock = threading.Lock()
+
+    def read(self, mounts: Iterable[Mount]) -> dict[Mount, Usage]:
+        """Return the usage of each mount that answers. Blocks for the mount time-out at most once per thread."""
+        out: dict[Mount, Usage] = {}
+        with self._lock:
+            for mount in mounts:
+                try:
+                    answer = self._ask_with_deadline(mount.path) if mount.may_hang else self._ask(mount.path)
+                except OSError:
+                    continue  # the mount went, or hides: its device_error row says so
+                if isinstance(answer, Usage):
+                    out[mount] = answer
+        return out
+
+    def _ask_with_deadline(self, path: bytes) -> Usage | OSError | None:
+        free = [asker for asker in self._askers if asker.is_back()]
+        if any(asker.held_by == path for asker in self._askers):
+            return None  # it holds a thread already: one is enough
+        if not free:
+            if len(self._askers) >= self.THREADS:
+                return None
+            free = [_Asker(self._ask)]
+            self._askers += free
+        return free[0].ask(path, self._timeout)
+
+    def settle(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> bool:
+        """Wait until no thread is held, at most until `deadline`; for tests and for a calm end."""
+        while not all(asker.is_back() for asker in self._askers):
+            if clock() > deadline:
+                return False
+            threading.Event().wait(0.01)
+        return True

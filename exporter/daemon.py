@@ -1,0 +1,148 @@
+"""Wires the exporter: settings in, running daemon out."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from exporter import __version__, collectors, logs
+from exporter.collectors import Parts
+from exporter.collectors.exporter import SettingsState
+from exporter.collectors.filesystem import FileSystemUses
+from exporter.collectors.runner import Runner
+from exporter.history import History, Sampler
+from exporter.kernel import KernelFiles
+from exporter.portable import FileSystemUse, read_file_systems
+from exporter.server.http import Handler, Routes
+from exporter.server.listener import Server
+from exporter.settings import SettingsError, load, parse_address
+from exporter.settings.exporter import Exporter
+from exporter.web import pages
+from exporter.web.metrics import Metrics
+
+log = logs.Log(__name__)
+
+# SIGTERM to end takes at most this long for answers under way; a hung collector's thread is not waited for
+STOP_SECONDS: Final = 1.0
+
+
+class Machine:
+    """The collectors and the sampler for one version of the settings."""
+
+    def __init__(self, settings: Exporter, state: SettingsState, files: KernelFiles | None = None) -> None:
+        files = KernelFiles() if files is None else files
+        history = History(settings.sampler.interval)
+        parts = Parts(files, settings.collectors, history, state)
+        self.runner = Runner(collectors.make(parts), files, settings.scrape.collector_timeout)
+        self.sampler: Sampler | None = None
+        if settings.collectors.usage.enabled:
+            self.sampler = Sampler(history, settings.sampler.interval, _file_system_reader(files, settings))
+        self.routes = _routes(self.runner, settings)
+        self._files = files
+
+    def start(self) -> None:
+        """Start the sampler."""
+        if self.sampler is not None:
+            self.sampler.start()
+
+    def stop(self) -> None:
+        """Let the sampler end and close the kernel's files."""
+        if self.sampler is not None:
+            self.sampler.stop()
+        self._files.close()
+
+
+def _routes(runner: Runner, settings: Exporter) -> Handler:
+    landing = pages.landing(runner.names)
+    return Routes(
+        {
+            "/": lambda _, reply: reply(landing),
+            "/metrics": Metrics(runner, settings.scrape.timeout_offset),
+            "/-/healthy": pages.healthy,
+            "/-/ready": pages.ready,
+        }
+    )
+
+
+def _file_system_reader(files: KernelFiles, settings: Exporter) -> Callable[[], Sequence[FileSystemUse]]:
+    return FileSystemUses(files, settings.collectors.filesystem) if sys.platform == "linux" else read_file_systems
+
+
+class Daemon:
+    """The running exporter: reloads on SIGHUP, ends on SIGTERM and SIGINT."""
+
+    def __init__(self, settings: Exporter, config: Path | None, overrides: dict[str, object]) -> None:
+        self._config = config
+        self._overrides = overrides
+        self._state = SettingsState(time.time())
+        self._settings = settings
+        self._machine = Machine(settings, self._state)
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to end. Raises ListenError when the address is taken."""
+        loop = asyncio.get_running_loop()
+        server = Server(self._machine.routes, self._settings.http)
+        host, port = parse_address(self._settings.listen)
+        port = await server.listen(host, port)
+        self._machine.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload, server)
+        log.info("exporter listens", address=host or "*", port=port, version=__version__, pid=os.getpid())
+        # nothing made so far goes away: a full collection then looks at 4 ms worth of objects less
+        gc.collect()
+        gc.freeze()
+        await self._ended.wait()
+        log.info("exporter ends")
+        await server.stop(STOP_SECONDS)
+        self._machine.stop()
+
+    def _reload(self, server: Server) -> None:
+        """Read the settings file again; a bad one changes nothing but the family that tells of it."""
+        if self._config is None:
+            log.info("no settings file to read again")
+            return
+        try:
+            settings = merge(load(self._config, Exporter), self._overrides)
+            machine = Machine(settings, self._state)
+        except SettingsError as err:
+            self._state.good = False
+            log.error("settings not usable, the last good ones stay", problems=list(err.problems))
+            return
+        if settings.listen != self._settings.listen:
+            log.warning("a new listen address needs a restart", listen=settings.listen)
+        logs.setup(settings.log.format, settings.log.level)
+        self._machine.stop()
+        self._settings, self._machine = settings, machine
+        self._state.good, self._state.read_at = True, time.time()
+        server.handler, server.limits = machine.routes, settings.http
+        machine.start()
+        log.info("settings read again", file=str(self._config))
+
+
+def merge(settings: Exporter, overrides: dict[str, object]) -> Exporter:
+    """Return the settings with what the command line said on top."""
+    log_format = overrides.get("log_format")
+    if log_format is not None:
+        settings = msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, format=log_format))
+    listen = overrides.get("listen")
+    return settings if listen is None else msgspec.structs.replace(settings, listen=listen)
+
+
+def run(config: Path | None, overrides: dict[str, object]) -> None:
+    """Run the exporter until it is told to end. Raises SettingsError and ListenError for what the user can mend."""
+    settings = merge(Exporter() if config is None else load(config, Exporter), overrides)
+    logs.setup(settings.log.format, settings.log.level)
+
+    async def serve() -> None:
+        await Daemon(settings, config, overrides).run()
+
+    asyncio.run(serve())

@@ -1,0 +1,107 @@
+"""Files of /proc and /sys, kept open and read anew with pread at each scrape."""
+
+import os
+import select
+from pathlib import Path
+from typing import Final
+
+CHUNK: Final = 65536
+MAX_BYTES: Final = 8 * 1024 * 1024
+
+
+class KernelError(Exception):
+    """A kernel file could not be read or does not look as its document says; the text names the file."""
+
+
+class KernelFile:
+    """One file, opened at the first read. Not safe for several threads: each thread opens its own."""
+
+    __slots__ = ("_data", "_epoch", "_fd", "_files", "_poll", "path")
+
+    def __init__(self, path: str, files: "KernelFiles | None") -> None:
+        self.path = path
+        self._files = files
+        self._fd = -1
+        self._poll: select.poll | None = None
+        self._epoch = -1
+        self._data = b""
+
+    def read(self) -> bytes:
+        """Return the whole content. A shared file is read once per scrape, however many collectors ask.
+
+        Raises KernelError naming the file when it cannot be opened or read, or is larger than MAX_BYTES.
+        """
+        if self._files is None:
+            return self._read()
+        if self._epoch != self._files.epoch:
+            self._data = self._read()
+            self._epoch = self._files.epoch
+        return self._data
+
+    def _read(self) -> bytes:
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            # a seq_file hands out whole records up to about a page a call: read until it says that it ended
+            data = os.pread(self._fd, CHUNK, 0)
+            while more := os.pread(self._fd, CHUNK, len(data)):
+                data += more
+                if len(data) > MAX_BYTES:
+                    raise KernelError(f"{self.path}: over {MAX_BYTES} bytes")
+        except OSError as err:
+            self.close()  # a vanished device or namespace: the next read opens the file anew
+            raise KernelError(f"{self.path}: {err.strerror}") from err
+        return data
+
+    def changed(self) -> bool:
+        """Whether the content may differ from that of the last call: False only where the kernel says so.
+
+        A mount table reports POLLPRI and POLLERR once after each change (proc(5), mounts); a recorded file in a test
+        is always writable by poll's rules, which a mount table never is.
+        """
+        if self._fd < 0:
+            return True
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLPRI | select.POLLERR | select.POLLOUT)
+            return True
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        self._poll = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class KernelFiles:
+    """The trees that collectors read: /proc and /sys of this machine, or recorded ones in tests."""
+
+    def __init__(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
+        self.epoch = 0
+        self._roots = {"proc": proc, "sys": sys}
+        self._shared: dict[str, KernelFile] = {}
+
+    def begin(self) -> None:
+        """Start a scrape: what was read before counts no more."""
+        self.epoch += 1
+
+    def path(self, name: str) -> str:
+        """Return where `proc/...` or `sys/...` stands."""
+        root, _, rest = name.partition("/")
+        return str(self._roots[root] / rest)
+
+    def open(self, name: str) -> KernelFile:
+        """Return the file that collectors on the event loop share; it need not exist yet."""
+        path = self.path(name)
+        return self._shared.setdefault(path, KernelFile(path, self))
+
+    def open_own(self, name: str) -> KernelFile:
+        """Return a file of the caller's own, for another thread; every read reads."""
+        return KernelFile(self.path(name), None)
+
+    def close(self) -> None:
+        """Close every shared file."""
+        for file in self._shared.values():
+            file.close()

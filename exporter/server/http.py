@@ -1,0 +1,84 @@
+"""What a handler of the exporter's HTTP server gets and gives."""
+
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+TEXT: Final = "text/plain; charset=utf-8"
+
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Request(NamedTuple):
+    """One request whose head is complete; a body, if any, was read and dropped."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[bytes, bytes]
+    """Names in lower case; of a repeated header the last."""
+
+
+class Response(NamedTuple):
+    """What goes back; `headers` are whole lines without their ends."""
+
+    status: int
+    body: bytes
+    content_type: str = TEXT
+    headers: tuple[str, ...] = ()
+
+
+# RFC 9110, 5.6.7: English, whatever the locale
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+Reply = Callable[[Response], None]
+Handler = Callable[[Request, Reply], None]
+"""Answers a request by calling `Reply` once, now or in a later turn of the loop."""
+
+
+class Routes:
+    """The handlers by path. GET and HEAD only: anything else is 405, an unknown path 404."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = dict(handlers)
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        """Answer a request."""
+        handler = self._handlers.get(request.path)
+        if handler is None:
+            known = " ".join(self._handlers)
+            reply(Response(404, f"404: nothing at {request.path[:200]}; there is {known}\n".encode()))
+        elif request.method not in {"GET", "HEAD"}:
+            reply(Response(405, b"405: only GET and HEAD\n", headers=("Allow: GET, HEAD",)))
+        else:
+            handler(request, reply)
+
+
+class DateHeader:
+    """The Date header, rendered once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def at(self, now: float) -> str:
+        """Return the header's line for the moment `now`, seconds since the epoch."""
+        if int(now) != self._second:
+            self._second = int(now)
+            utc = time.gmtime(now)
+            day, month = _DAYS[utc.tm_wday], _MONTHS[utc.tm_mon - 1]
+            self._text = time.strftime(f"Date: {day}, %d {month} %Y %H:%M:%S GMT", utc)
+        return self._text
+
+
+def head(response: Response, date: str, *, close: bool) -> bytes:
+    """Return status line and headers, the empty line included."""
+    phrase = _PHRASES.get(response.status, "")
+    extra = "".join([line + "\r\n" for line in response.headers])
+    last = "Connection: close\r\n\r\n" if close else "\r\n"
+    return (
+        f"HTTP/1.1 {response.status} {phrase}\r\n{date}\r\nContent-Type: {response.content_type}\r\n"
+        f"Content-Length: {len(response.body)}\r\n{extra}{last}"
+    ).encode()

@@ -1,0 +1,74 @@
+"""The listening socket and its connections."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Final
+
+from exporter.logs import Log
+from exporter.server.http import DateHeader, Handler
+from exporter.server.protocol import Connection
+from exporter.settings.exporter import Http
+
+log = Log(__name__)
+
+BUFFER: Final = 64 * 1024
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the text names it and what to do."""
+
+
+class Server:
+    """What the connections share: handler, limits, one receive buffer."""
+
+    def __init__(self, handler: Handler, limits: Http) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.buffer = memoryview(bytearray(BUFFER))
+        self.date = DateHeader()
+        self.stopping = False
+        self._connections: dict[Connection, None] = {}
+        self._all_lost = asyncio.Event()
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listen on the address and return the port. Raises ListenError naming address and cause."""
+        try:
+            self._listener = await self.loop.create_server(
+                lambda: Connection(self), host or None, port, backlog=1024, reuse_address=True
+            )
+        except OSError as err:
+            cause = err.strerror or str(err)
+            raise ListenError(f"cannot listen on {host or '*'}:{port}: {cause}; another port: --listen") from err
+        for sock in self._listener.sockets:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def opened(self, connection: Connection) -> None:
+        """Count a connection in; over the limit, the one that has been quiet longest makes room."""
+        if len(self._connections) >= self.limits.max_connections:
+            quiet = next((c for c in self._connections if not c.busy), None)
+            if quiet is not None:
+                del self._connections[quiet]
+                quiet.shut()
+        self._connections[connection] = None
+
+    def lost(self, connection: Connection) -> None:
+        """Count a connection out."""
+        self._connections.pop(connection, None)
+        if not self._connections:
+            self._all_lost.set()
+
+    async def stop(self, seconds: float) -> None:
+        """Take no new connections, answer what is under way, and close all after `seconds` at most."""
+        self.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for connection in tuple(self._connections):
+            connection.shut()
+        if self._connections:
+            self._all_lost.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_lost.wait(), seconds)

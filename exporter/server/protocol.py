@@ -1,0 +1,254 @@
+"""One HTTP connection: httptools parses, limits hold, answers go out in order.
+
+Every limit exists because of a client that was seen: a head without end (431), a byte a second (408), one that
+never reads (the connection is dropped once its answer has not left for `request_timeout`), pipelining without end.
+"""
+
+import asyncio
+import time
+from collections import deque
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, cast
+
+import httptools
+
+from exporter.logs import Log
+from exporter.server.http import Request, Response, head
+
+if TYPE_CHECKING:
+    from exporter.server.listener import Server
+
+log = Log(__name__)
+
+MAX_HEAD: Final = 16 * 1024
+MAX_BODY: Final = 64 * 1024
+MAX_PIPELINED: Final = 16
+# after an error answer, what the client still sends is read and dropped, else the reset would destroy the answer
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 8 * 1024 * 1024
+
+
+@lru_cache(maxsize=256)
+def parse_target(target: bytes) -> tuple[str, str]:
+    """Return path and query of a request target. Raises ValueError when it is none."""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError as err:
+        raise ValueError("no request target") from err
+    return (url.path or b"/").decode(), (url.query or b"").decode()
+
+
+class _Refused(Exception):  # noqa: N818 -- control flow out of the parser's callbacks
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection's state: the request being parsed, those that wait, the one being answered."""
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._loop = server.loop
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._head_size = 0
+        self._head_done = True
+        self._body_size = 0
+        self._lingering = 0
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self.busy = False
+        self._paused = False
+        self._closed = False
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- transport ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection in; its first request has to come within the request time-out."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.opened(self)
+        self._expire_in(self._server.limits.request_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
+        """Count the connection out."""
+        self._closed = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._server.lost(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 -- asyncio's signature
+        """Lend the server's one buffer: what it receives is used up before the next connection is read."""
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what came."""
+        if self._lingering:
+            self._lingering += nbytes
+            if self._lingering > LINGER_BYTES:
+                self._transport.abort()
+            return
+        self._head_size += nbytes
+        try:
+            self._parser.feed_data(self._server.buffer[:nbytes])
+            if not self._head_done and self._head_size > MAX_HEAD:
+                self._refuse(431, "request line and headers are over 16 KiB")
+        except _Refused as err:
+            self._fail(err.response)
+        except httptools.HttpParserUpgrade:
+            self._fail(Response(400, b"400: no upgrade here\n"))
+        except httptools.HttpParserCallbackError as err:
+            refused = err.__context__
+            if not isinstance(refused, _Refused):
+                raise
+            self._fail(refused.response)
+        except httptools.HttpParserError:
+            self._fail(Response(400, b"400: this is no HTTP request\n"))
+        else:
+            if not self._head_done and not self.busy:
+                self._expire_in(self._server.limits.request_timeout, keep_earlier=True)
+
+    def eof_received(self) -> bool:
+        """Go on answering when the client has shut down its sending side with a request under way."""
+        return self.busy and not self._lingering
+
+    def pause_writing(self) -> None:
+        """Stop reading: the client does not take what it asked for."""
+        self._paused = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on where the client made us stop."""
+        self._paused = False
+        self._transport.resume_reading()
+        self._next()
+
+    # -- httptools' callbacks -----------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Forget the last request."""
+        self._url = b""
+        self._headers = {}
+        self._head_done = False
+        self._body_size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the request target, which may come in pieces."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Check the head's size where it came in one piece with other data."""
+        self._head_done = True
+        size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items())
+        if size > MAX_HEAD:
+            self._refuse(431, "request line and headers are over 16 KiB")
+
+    def on_body(self, body: bytes) -> None:
+        """Drop a body, up to a limit: no endpoint takes one."""
+        self._body_size += len(body)
+        if self._body_size > MAX_BODY:
+            self._refuse(413, "no endpoint takes a body")
+
+    def on_message_complete(self) -> None:
+        """Queue the request behind those before it."""
+        self._head_size = 0
+        try:
+            path, query = parse_target(self._url)
+        except ValueError:
+            self._refuse(400, "this is no request target")
+        if len(self._waiting) >= MAX_PIPELINED:
+            self._refuse(429, "too many requests at once on one connection")
+        request = Request(self._parser.get_method().decode(), path, query, self._headers)
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        self._next()
+
+    # -- answering ----------------------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Hand the next request to its handler, one at a time."""
+        if self.busy or self._paused or self._closed or not self._waiting:
+            return
+        self.busy = True
+        request, keep_alive = self._waiting.popleft()
+        try:
+            self._server.handler(request, lambda response: self._answer(request, response, keep_alive=keep_alive))
+        except Exception as err:  # noqa: BLE001 -- the boundary around handlers
+            log.error("request failed", method=request.method, path=request.path[:200], exc=err)
+            self._answer(request, Response(500, b"500: our fault, see the log\n"), keep_alive=False)
+
+    def _answer(self, request: Request, response: Response, *, keep_alive: bool) -> None:
+        if not self.busy or self._closed:
+            return  # the client left, or was refused, while its page was made
+        self.busy = False
+        close = not keep_alive or self._server.stopping
+        text = head(response, self._server.date.at(time.time()), close=close)
+        self._transport.write(text if request.method == "HEAD" else text + response.body)
+        if close:
+            self._closed = True
+            self._transport.close()
+        elif self._transport.get_write_buffer_size():
+            self._expire_in(self._server.limits.request_timeout, keep_earlier=True)
+        else:
+            self._deadline = self._loop.time() + self._server.limits.idle_timeout
+        if self._waiting:
+            self._next()
+
+    def _refuse(self, status: int, why: str) -> None:
+        raise _Refused(Response(status, f"{status}: {why}\n".encode()))
+
+    def _fail(self, response: Response) -> None:
+        """Send an error, then read and drop what still comes until the client closes or time is up."""
+        if self._closed:
+            return
+        self._waiting.clear()
+        self.busy = False
+        self._lingering = 1
+        self._transport.write(head(response, self._server.date.at(time.time()), close=True) + response.body)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._expire_in(LINGER_SECONDS)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _expire_in(self, seconds: float, *, keep_earlier: bool = False) -> None:
+        """Set the moment at which this connection has waited long enough.
+
+        The timer is moved only when it would fire too late: a request that comes whole costs no timer at all.
+        """
+        deadline = self._loop.time() + seconds
+        if keep_earlier and self._timer is not None and self._deadline <= deadline:
+            deadline = self._deadline
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._expired)
+
+    def _expired(self) -> None:
+        self._timer = None
+        if self._closed and not self._transport.get_write_buffer_size():
+            return
+        if self.busy and not self._transport.get_write_buffer_size():
+            self._expire_in(self._server.limits.request_timeout)  # our turn, not the client's
+        elif self._deadline > self._loop.time() + 0.01:
+            self._expire_in(self._deadline - self._loop.time())
+        elif not self._head_done and not self._lingering and not self._transport.get_write_buffer_size():
+            self._fail(Response(408, b"408: the request did not end in time\n"))
+        elif self._lingering or self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def shut(self) -> None:
+        """Close at once when idle; a request under way is answered first."""
+        if not self.busy:
+            self._closed = True
+            self._transport.close()

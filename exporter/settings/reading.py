@@ -1,0 +1,206 @@
+"""Reading a settings file strictly: a wrong key, type or value names file, line, key and what was expected.
+
+YAML is read with YAML 1.2's core types, so that `no`, `on` and `12:30` are texts, not a boolean and a number.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+import msgspec
+
+from exporter.settings.values import DURATION_EXPECTED, Duration, Regex
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 32
+MAX_VALUES: Final = 50_000
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class SettingsError(Exception):
+    """A settings file cannot be used; each of `problems` names the file, the place and what was expected there."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(path: Path, kind: type[S]) -> S:
+    """Return the settings in the YAML file `path` (an empty file means all defaults). Reads the file.
+
+    Raises SettingsError naming the file, the line, the key and what was expected there.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise SettingsError(f"{path}: cannot be read: {err.strerror}") from err
+    return parse(data, kind, str(path))
+
+
+def parse(data: bytes, kind: type[S], name: str) -> S:
+    """Return the settings that the YAML text `data` holds; `name` stands for the file in errors."""
+    if len(data) > MAX_BYTES:
+        raise SettingsError(f"{name}: expected at most {MAX_BYTES} bytes, got {len(data)}")
+    plain, lines = _plain(data, name)
+    try:
+        return msgspec.convert({} if plain is None else plain, kind, dec_hook=_decode_own)
+    except msgspec.ValidationError as err:
+        raise SettingsError(_problem(str(err), kind, name, lines)) from err
+
+
+def _decode_own(kind: type, value: object) -> object:
+    """Build the types that msgspec does not know."""
+    if kind is Duration:
+        if not isinstance(value, str):
+            raise ValueError(f"expected {DURATION_EXPECTED}, got {value!r}")
+        return Duration.parse(value)
+    if kind is Regex:
+        if not isinstance(value, str):
+            raise ValueError(f"expected a regular expression, got {value!r}")
+        try:
+            re.compile(value)
+        except re.error as err:
+            raise ValueError(f"expected a regular expression, got {value!r}: {err}") from err
+        return Regex(value)
+    raise NotImplementedError(kind)
+
+
+def _field_at(kind: type[msgspec.Struct], path: str) -> tuple[type[msgspec.Struct], object]:
+    """Return the struct that the last key of `path` stands in, and that key's type where it is known."""
+    holder: type[msgspec.Struct] = kind
+    found: object = kind
+    for key in re.split(r"[.\[]", path):
+        if not (isinstance(found, type) and issubclass(found, msgspec.Struct)):
+            break
+        holder = found
+        found = next((f.type for f in msgspec.structs.fields(holder) if f.encode_name == key), None)
+    return holder, found
+
+
+def _expected(kind: type[msgspec.Struct], path: str, what: str) -> str:
+    """Say in a user's words what belongs at `path` of the settings `kind`."""
+    holder, found = _field_at(kind, path)
+    if what.startswith("Object contains unknown field"):
+        known = sorted(f.encode_name for f in msgspec.structs.fields(holder))
+        from difflib import get_close_matches  # noqa: PLC0415 -- for a mistake only
+
+        near = get_close_matches(path.rpartition(".")[2], known, 1)
+        return "unknown key" + (f", did you mean {near[0]}?" if near else f", expected one of {', '.join(known)}")
+    if what.startswith("Invalid enum value"):
+        return f"expected one of {', '.join(map(str, get_args(found)))}, got {what.removeprefix('Invalid enum value ')}"
+    for theirs, ours in _WORDS:
+        what = re.sub(theirs, ours, what)
+    return what
+
+
+_WORDS: Final = (
+    ("`", ""),
+    ("^Expected", "expected"),
+    (r"\bobject\b", "a mapping"),
+    (r"\barray\b", "a list"),
+    (r"\bstr\b", "a text"),
+    (r"\bbool\b", "true or false"),
+    (r"\bint\b", "a whole number"),
+    (r"\bfloat\b", "a number"),
+    (r"\bnull\b", "nothing"),
+    (" [|] nothing", ""),
+)
+
+
+def _problem(message: str, kind: type[msgspec.Struct], name: str, lines: dict[str, int]) -> str:
+    """Turn msgspec's "what - at `$.path`" into `file:line: path: what was expected`."""
+    what, _, where = message.partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what):
+        path = f"{path}.{unknown[1]}" if path else unknown[1]
+    line = lines.get(path)
+    place = name if line is None else f"{name}:{line}"
+    return f"{place}: {path or 'top level'}: {_expected(kind, path, what)}"
+
+
+def _plain(data: bytes, name: str) -> tuple[object, dict[str, int]]:
+    """Return the YAML document as plain lists, dicts and scalars, and the line of each key's path."""
+    import yaml  # noqa: PLC0415 -- 1.5 MB that a daemon without a settings file does not need
+
+    try:
+        node = yaml.compose(data, Loader=_loader())
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark
+        place = f"{name}:{mark.line + 1}" if mark is not None else name
+        raise SettingsError(f"{place}: not valid YAML: {err.problem or err.context}") from err
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as err:
+        raise SettingsError(f"{name}: not valid YAML: {str(err).splitlines()[0]}") from err
+    lines: dict[str, int] = {}
+    return (None if node is None else _value(node, "", name, lines, 0)), lines
+
+
+def _value(node: "yaml.Node", path: str, name: str, lines: dict[str, int], depth: int) -> object:
+    """Return the value of one YAML node; notes the line of every path below it."""
+    import yaml  # noqa: PLC0415 -- see _plain
+
+    lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > MAX_VALUES:  # a few aliases of aliases make billions of values
+        raise SettingsError(f"{name}: expected at most {MAX_VALUES} values, aliases counted where they are used")
+    if depth > MAX_DEPTH:
+        raise SettingsError(f"{name}:{lines[path]}: {path}: expected at most {MAX_DEPTH} levels")
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, f"{path}[{i}]", name, lines, depth + 1) for i, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, name, lines, depth)
+    return _scalar(node, path, name)
+
+
+def _mapping(node: "yaml.MappingNode", path: str, name: str, lines: dict[str, int], depth: int) -> dict[str, object]:
+    out: dict[str, object] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key.value, str):
+            raise SettingsError(f"{name}:{line}: {path or 'top level'}: expected a text as key")
+        below = f"{path}.{key.value}" if path else key.value
+        if key.value in out:
+            raise SettingsError(f"{name}:{line}: {below}: key repeated, first seen on line {lines[below]}")
+        lines[below] = line
+        out[key.value] = _value(value, below, name, lines, depth + 1)
+    return out
+
+
+def _scalar(node: "yaml.Node", path: str, name: str) -> object:
+    text: str = node.value
+    match node.tag:
+        case "tag:yaml.org,2002:null":
+            return None
+        case "tag:yaml.org,2002:bool":
+            return text.lower() == "true"
+        case "tag:yaml.org,2002:int":
+            return int(text)
+        case "tag:yaml.org,2002:float":
+            return float(text)
+        case "tag:yaml.org,2002:str":
+            return text
+        case other:
+            raise SettingsError(
+                f"{name}:{node.start_mark.line + 1}: {path}: expected a plain value, got the tag {other}"
+            )
+
+
+def _loader() -> "type[yaml.CSafeLoader | yaml.SafeLoader]":
+    """Return a loader with YAML 1.2's core types only: of 1.1 it lacks yes/no/on/off, 12:30, 0777, dates and merges."""
+    import yaml  # noqa: PLC0415 -- see _plain
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc, valid-type]
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 -- PyYAML's own way
+
+    for tag, pattern, first in (
+        ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+        ("int", r"^[-+]?(?:0|[1-9][0-9]{0,17})$", "-+0123456789"),
+        ("float", r"^[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?$", "-+0123456789"),
+    ):
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
+    return Loader

@@ -1,0 +1,1 @@
+"""The exporter's face: /metrics, the landing page, health."""

@@ -1,0 +1,70 @@
+"""What every test can use: `needs` marks, `soak` counts, the golden switch."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REQUIRE_ALL = os.environ.get("HOSTWATCH_REQUIRE_ALL") == "1"
+SOAK = os.environ.get("HOSTWATCH_SOAK") == "1"
+
+# what a test may need of the machine, and how to see whether it is there
+NEEDS: dict[str, Callable[[], bool]] = {
+    "root": lambda: os.geteuid() == 0,
+    "linux": lambda: sys.platform == "linux",
+    "prometheus": lambda: bool(shutil.which("prometheus") and shutil.which("promtool")),
+    "alertmanager": lambda: bool(shutil.which("prometheus-alertmanager") and shutil.which("amtool")),
+    "node_exporter": lambda: bool(shutil.which("prometheus-node-exporter")),
+    "stress-ng": lambda: bool(shutil.which("stress-ng")),
+    "fuse": lambda: os.geteuid() == 0 and Path("/dev/fuse").exists(),
+    "chromium": lambda: bool(shutil.which("chromium")),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write golden files anew instead of comparing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if REQUIRE_ALL:
+        return  # `missing_parts_fail` turns what is missing into failures
+    for item in items:
+        for missing in _missing(item):
+            item.add_marker(pytest.mark.skip(reason=f"needs {missing}, which this machine lacks"))
+
+
+@pytest.fixture(autouse=True)
+def missing_parts_fail(request: pytest.FixtureRequest) -> None:
+    """Fail, where everything has to run, what elsewhere is skipped."""
+    if REQUIRE_ALL and (missing := _missing(request.node)):
+        pytest.fail(f"HOSTWATCH_REQUIRE_ALL=1, and this machine lacks {', '.join(missing)}")
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    wanted = [what for mark in item.iter_markers("needs") for what in mark.args]
+    return [what for what in wanted if not NEEDS[what]()]
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> int:
+    """How often a `soak(full, small)` test repeats: the full count under `make soak`, else the small one."""
+    mark = request.node.get_closest_marker("soak")
+    full, small = mark.args
+    return int(full if SOAK else small)
+
+
+@pytest.fixture
+def rewrite_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--rewrite-golden"))
+
+
+@pytest.fixture
+def environment_kept() -> Iterator[None]:
+    """Put os.environ back after a test that changes it."""
+    saved = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
