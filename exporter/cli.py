@@ -11,6 +11,8 @@ import click
 from exporter import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import msgspec
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -30,7 +32,7 @@ def main() -> None:
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen  [default: 127.0.0.1:10101].")
 @click.option("--log-format", type=_FORMATS, help="Logs for programs or for people  [default: json].")
 def serve(config: Path | None, listen: str | None, log_format: str | None) -> None:
-    r"""Expose this machine's metrics on /metrics.
+    """Expose this machine's metrics on /metrics.
 
     \b
     SIGHUP reads the settings file again, SIGTERM ends within 2 seconds.
@@ -47,17 +49,51 @@ def serve(config: Path | None, listen: str | None, log_format: str | None) -> No
     from exporter.settings import SettingsError, parse_address
 
     if listen is not None:
-        try:
-            parse_address(listen)
-        except ValueError as err:
-            _fail(f"--listen: {err}", USAGE_ERROR)
+        _check_address(listen, parse_address)
     try:
-        daemon.run(config, {"listen": listen, "log_format": log_format})
+        daemon.run(config, {"listen": listen, "log.format": log_format})
     except SettingsError as err:
         _fail(str(err), USAGE_ERROR)
     except ListenError as err:
         _fail(str(err), 1)
     _leave()
+
+
+@main.command()
+@click.option("--config", type=_FILE, help="Settings file (YAML).")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen  [default: 127.0.0.1:10102].")
+@click.option("--token-file", metavar="FILE", help="Holds the bearer token that Alertmanager sends.")
+@click.option("--database", metavar="FILE", help="The queue on disk  [default: /var/lib/hostwatch/relay.db].")
+@click.option("--log-format", type=_FORMATS, help="Logs for programs or for people  [default: json].")
+def relay(
+    config: Path | None, listen: str | None, token_file: str | None, database: str | None, log_format: str | None
+) -> None:
+    """Take Alertmanager's webhooks and show what would go to Slack.
+
+    \b
+    Every alert is on disk before Alertmanager gets its answer. SIGTERM ends within 2 seconds.
+
+    \b
+    Examples:
+      hostwatch relay --token-file /etc/hostwatch/relay-token
+      hostwatch relay --config /etc/hostwatch/relay.yml
+    """
+    from exporter.settings import SettingsError, load, override, parse_address
+
+    try:
+        from exporter.relay import daemon
+        from exporter.relay.settings import Relay
+    except ModuleNotFoundError as err:
+        _fail(f"the relay needs {err.name}: pip install 'hostwatch[relay]'", 1)
+    if listen is not None:
+        _check_address(listen, parse_address)
+    try:
+        settings = Relay() if config is None else load(config, Relay)
+        given = {"listen": listen, "token_file": token_file, "database": database, "log.format": log_format}
+        code = daemon.run(override(settings, given))
+    except SettingsError as err:
+        _fail(str(err), USAGE_ERROR)
+    sys.exit(code)
 
 
 @main.group()
@@ -69,7 +105,7 @@ def config() -> None:
 @click.argument("file", type=_FILE)
 @click.option("--kind", type=click.Choice(["exporter", "relay"]), help="Whose settings  [default: by the file's name].")
 def check(file: Path, kind: str | None) -> None:
-    r"""Say whether FILE can be used; exit code 2 and every place that is wrong if not.
+    """Say whether FILE can be used; exit code 2 and every place that is wrong if not.
 
     \b
     Examples:
@@ -89,7 +125,7 @@ def check(file: Path, kind: str | None) -> None:
 @config.command()
 @click.option("--kind", type=click.Choice(["exporter", "relay"]), default="exporter", show_default=True)
 def schema(kind: str) -> None:
-    r"""Print the JSON Schema of a settings file.
+    """Print the JSON Schema of a settings file.
 
     \b
     Example, for editors that read the first line of a YAML file:
@@ -117,6 +153,13 @@ def _import_asyncio_without_ssl() -> None:
     import asyncio  # noqa: F401
 
     del sys.modules["ssl"]
+
+
+def _check_address(text: str, parse: "Callable[[str], object]") -> None:
+    try:
+        parse(text)
+    except ValueError as err:
+        _fail(f"--listen: {err}", USAGE_ERROR)
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from exporter import __version__, collectors, logs
 from exporter.collectors import Parts
 from exporter.collectors.exporter import SettingsState
@@ -22,7 +20,7 @@ from exporter.kernel import KernelFiles
 from exporter.portable import FileSystemUse, read_file_systems
 from exporter.server.http import Handler, Routes
 from exporter.server.listener import Server
-from exporter.settings import SettingsError, load, parse_address
+from exporter.settings import SettingsError, load, override, parse_address
 from exporter.settings.exporter import Exporter
 from exporter.web import pages
 from exporter.web.metrics import Metrics
@@ -111,7 +109,7 @@ class Daemon:
             log.info("no settings file to read again")
             return
         try:
-            settings = merge(load(self._config, Exporter), self._overrides)
+            settings = override(load(self._config, Exporter), self._overrides)
             machine = Machine(settings, self._state)
         except SettingsError as err:
             self._state.good = False
@@ -128,18 +126,9 @@ class Daemon:
         log.info("settings read again", file=str(self._config))
 
 
-def merge(settings: Exporter, overrides: dict[str, object]) -> Exporter:
-    """Return the settings with what the command line said on top."""
-    log_format = overrides.get("log_format")
-    if log_format is not None:
-        settings = msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, format=log_format))
-    listen = overrides.get("listen")
-    return settings if listen is None else msgspec.structs.replace(settings, listen=listen)
-
-
 def run(config: Path | None, overrides: dict[str, object]) -> None:
     """Run the exporter until it is told to end. Raises SettingsError and ListenError for what the user can mend."""
-    settings = merge(Exporter() if config is None else load(config, Exporter), overrides)
+    settings = override(Exporter() if config is None else load(config, Exporter), overrides)
     logs.setup(settings.log.format, settings.log.level)
 
     async def serve() -> None:

@@ -74,6 +74,10 @@ class KernelFile:
             os.close(self._fd)
             self._fd = -1
 
+    def __del__(self) -> None:
+        """Close the file when its collector goes, as at a reload."""
+        self.close()
+
 
 class KernelFiles:
     """The trees that collectors read: /proc and /sys of this machine, or recorded ones in tests."""

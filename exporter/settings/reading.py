@@ -4,6 +4,7 @@ YAML is read with YAML 1.2's core types, so that `no`, `on` and `12:30` are text
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
@@ -39,6 +40,19 @@ def load(path: Path, kind: type[S]) -> S:
     except OSError as err:
         raise SettingsError(f"{path}: cannot be read: {err.strerror}") from err
     return parse(data, kind, str(path))
+
+
+def override(settings: S, given: Mapping[str, object]) -> S:
+    """Return the settings with what the command line said on top: dotted keys, None for what it did not say."""
+    for key, value in given.items():
+        if value is not None:
+            settings = _with(settings, key.split("."), value)
+    return settings
+
+
+def _with(settings: S, path: list[str], value: object) -> S:
+    below = value if len(path) == 1 else _with(getattr(settings, path[0]), path[1:], value)
+    return msgspec.structs.replace(settings, **{path[0]: below})
 
 
 def parse(data: bytes, kind: type[S], name: str) -> S:
