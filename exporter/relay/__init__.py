@@ -1,0 +1,1 @@
+"""The relay: Alertmanager's webhook in, Slack out; every snapshot on disk before it is answered."""

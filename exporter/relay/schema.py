@@ -1,0 +1,76 @@
+"""The tables of the relay's database, and how an older one becomes today's.
+
+snapshots: what waits, in order of arrival; deleted once delivered. groups and episodes: what was told of each group,
+with the address of its Slack message. dead_letters: what nobody could read or deliver, kept for people.
+Times are seconds since 1970 unless a name says otherwise.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+
+class SchemaError(Exception):
+    """The database is of a version that this relay does not know."""
+
+
+_VERSION_1: Final = """
+CREATE TABLE groups (
+  id INTEGER PRIMARY KEY,
+  receiver TEXT NOT NULL,
+  key TEXT NOT NULL,             -- Alertmanager's groupKey: route and group labels
+  past BLOB,                     -- JSON: fingerprint to newest startsAt of earlier episodes
+  UNIQUE (receiver, key)
+);
+CREATE TABLE snapshots (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- order of arrival; never used twice
+  group_id INTEGER NOT NULL REFERENCES groups (id),
+  received REAL NOT NULL,
+  digest BLOB NOT NULL,          -- equal for copies from a cluster's peers
+  body BLOB NOT NULL,            -- as it came, so that a later version can read more out of it
+  attempts INTEGER NOT NULL DEFAULT 0,
+  not_before REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX snapshots_by_group ON snapshots (group_id, id);
+CREATE TABLE episodes (
+  id INTEGER PRIMARY KEY,
+  group_id INTEGER NOT NULL REFERENCES groups (id),
+  number INTEGER NOT NULL,       -- counts within the group, from 1
+  status TEXT NOT NULL CHECK (status IN ('firing', 'resolved')),
+  state BLOB NOT NULL,           -- JSON of the Episode
+  received_first REAL NOT NULL,
+  received_last REAL NOT NULL,
+  last_snapshot INTEGER NOT NULL, -- number of the newest snapshot in it: the order of news, whatever clocks do
+  updates INTEGER NOT NULL DEFAULT 1,
+  channel TEXT,                  -- Slack's channel ID and ts of the root message, once it is posted
+  ts TEXT,
+  UNIQUE (group_id, number)
+);
+CREATE INDEX episodes_by_news ON episodes (status, last_snapshot);
+CREATE TABLE dead_letters (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  received_first REAL NOT NULL,
+  received_last REAL NOT NULL,
+  times INTEGER NOT NULL DEFAULT 1,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  digest BLOB NOT NULL UNIQUE,   -- SHA-256 of the body: Alertmanager repeats itself
+  body BLOB NOT NULL
+);
+"""
+
+# one script per version, in order; a released one is never changed
+MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
+
+
+def migrate(db: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Bring the database to the newest version, each step in one transaction with its number (user_version).
+
+    Raises SchemaError if a newer relay wrote it.
+    """
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(migrations):
+        raise SchemaError(f"written by a newer relay (version {version}, this one knows {len(migrations)})")
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        # the number is ours: PRAGMA takes no parameters
+        db.executescript(f"BEGIN IMMEDIATE;{script}PRAGMA user_version = {number};COMMIT;")

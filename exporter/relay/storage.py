@@ -1,0 +1,224 @@
+"""What the queue's thread does with its tables: rows in, rows out. Each function runs inside a transaction."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from exporter.relay.episodes import Episode, Group
+from exporter.relay.intake import Status
+
+# one piece of work: so many snapshots of one group, or bytes of them, are folded at once, without holding intake up
+MAX_WORK: Final = 100
+MAX_WORK_BYTES: Final = 1024 * 1024
+# episodes that nobody resolved, because their route is gone: beyond it the oldest are forgotten (never by age, as
+# clocks jump)
+MAX_FIRING: Final = 10_000
+
+
+class StoreFullError(Exception):
+    """A bound of the queue is reached; nothing was changed."""
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """A snapshot as it came."""
+
+    receiver: str
+    group_key: str
+    digest: bytes
+    body: bytes
+    received: float
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A body that nobody could read or deliver."""
+
+    reason: str
+    detail: str
+    body: bytes
+    received: float
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A snapshot that waits."""
+
+    id: int
+    body: bytes
+    received: float
+
+
+class Work(msgspec.Struct, frozen=True):
+    """The snapshots of one group that wait, in order of arrival, and what is known of the group."""
+
+    group_id: int
+    group: Group
+    snapshots: tuple[Waiting, ...]
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """An episode as it is after some snapshots; the number of the newest of them, and when that came."""
+
+    episode: Episode
+    snapshot_id: int
+    received: float
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What became of a piece of work: the group now, and each episode that changed."""
+
+    group: Group
+    tellings: tuple[Telling, ...]
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An episode as it was told last."""
+
+    id: int
+    episode: Episode
+    received_first: float
+    received_last: float
+    updates: int
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """The queue in numbers; `oldest_received` in seconds since 1970."""
+
+    depth: int
+    oldest_received: float | None
+    dead_letters: int
+    firing: int
+
+
+def insert(db: sqlite3.Connection, arrival: Arrival, limit: int) -> int:
+    """Add a snapshot and return its number. Raises StoreFullError when `limit` of them wait."""
+    if db.execute("SELECT count(*) FROM snapshots").fetchone()[0] >= limit:
+        raise StoreFullError(f"{limit} snapshots wait")
+    names = (arrival.receiver, arrival.group_key)
+    db.execute("INSERT INTO groups (receiver, key) VALUES (?, ?) ON CONFLICT DO NOTHING", names)
+    (group_id,) = db.execute("SELECT id FROM groups WHERE receiver = ? AND key = ?", names).fetchone()
+    row = (group_id, arrival.received, arrival.digest, arrival.body)
+    added = db.execute("INSERT INTO snapshots (group_id, received, digest, body) VALUES (?, ?, ?, ?)", row)
+    return int(added.lastrowid or 0)
+
+
+def bury(db: sqlite3.Connection, letter: DeadLetter, limit: int | None) -> None:
+    """Keep a dead letter; the same body again only counts. Raises StoreFullError when `limit` others are kept."""
+    digest = hashlib.sha256(letter.body).digest()
+    again = db.execute(
+        "UPDATE dead_letters SET times = times + 1, received_last = ? WHERE digest = ?", (letter.received, digest)
+    )
+    if again.rowcount:
+        return
+    if limit is not None and db.execute("SELECT count(*) FROM dead_letters").fetchone()[0] >= limit:
+        raise StoreFullError(f"{limit} dead letters are kept")
+    db.execute(
+        "INSERT INTO dead_letters (received_first, received_last, reason, detail, digest, body) VALUES (?,?,?,?,?,?)",
+        (letter.received, letter.received, letter.reason, letter.detail, digest, letter.body),
+    )
+
+
+def oldest_work(db: sqlite3.Connection) -> Work | None:
+    """Return the waiting snapshots of the group whose oldest has waited longest."""
+    first = db.execute("SELECT group_id FROM snapshots ORDER BY id LIMIT 1").fetchone()
+    if first is None:
+        return None
+    (group_id,) = first
+    rows = db.execute(
+        "SELECT id, body, received FROM snapshots WHERE group_id = ? ORDER BY id LIMIT ?", (group_id, MAX_WORK)
+    )
+    return Work(group_id=group_id, group=_group(db, group_id), snapshots=tuple(_some(rows)))
+
+
+def _some(rows: Iterable[tuple[int, bytes, float]]) -> Iterator[Waiting]:
+    """Yield the first snapshot, and the next ones while they are small together."""
+    size = 0
+    for row in rows:
+        size += len(row[1])
+        if size > MAX_WORK_BYTES and size > len(row[1]):
+            return
+        yield Waiting(*row)
+
+
+def _group(db: sqlite3.Connection, group_id: int) -> Group:
+    (past,) = db.execute("SELECT past FROM groups WHERE id = ?", (group_id,)).fetchone()
+    row = db.execute(
+        "SELECT state FROM episodes WHERE group_id = ? ORDER BY number DESC LIMIT 1", (group_id,)
+    ).fetchone()
+    return Group(
+        episode=msgspec.json.decode(row[0], type=Episode) if row else None,
+        past=msgspec.json.decode(past, type=Mapping[str, str]) if past else {},
+    )
+
+
+def settle(db: sqlite3.Connection, work: Work, told: Told, history: int) -> None:
+    """Replace the snapshots of `work` by what was told of them, and forget what is old."""
+    for telling in told.tellings:
+        _upsert(db, work.group_id, telling)
+    past = msgspec.json.encode(told.group.past)
+    db.execute("UPDATE groups SET past = ? WHERE id = ?", (past, work.group_id))
+    _delete(db, work)
+    _forget(db, history)
+
+
+def give_up(db: sqlite3.Connection, work: Work, reason: str, detail: str) -> None:
+    """Turn the snapshots of `work` into dead letters: beyond any limit, as nobody else has them any more."""
+    for snapshot in work.snapshots:
+        letter = DeadLetter(reason=reason, detail=detail, body=snapshot.body, received=snapshot.received)
+        bury(db, letter, limit=None)
+    _delete(db, work)
+
+
+def _delete(db: sqlite3.Connection, work: Work) -> None:
+    db.executemany("DELETE FROM snapshots WHERE id = ?", ((snapshot.id,) for snapshot in work.snapshots))
+
+
+def _upsert(db: sqlite3.Connection, group_id: int, telling: Telling) -> None:
+    episode: Episode = telling.episode
+    status: Status = episode.status
+    row = (group_id, episode.number, status, msgspec.json.encode(episode), telling.received, telling.received)
+    db.execute(
+        "INSERT INTO episodes (group_id, number, status, state, received_first, received_last, last_snapshot)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (group_id, number) DO UPDATE SET status = excluded.status, state = excluded.state,"
+        " received_last = excluded.received_last, last_snapshot = excluded.last_snapshot, updates = updates + 1",
+        (*row, telling.snapshot_id),
+    )
+
+
+def _forget(db: sqlite3.Connection, history: int) -> None:
+    """Keep the newest `history` resolved episodes and MAX_FIRING others; drop groups without anything."""
+    gone = 0
+    for status, keep in (("resolved", history), ("firing", MAX_FIRING)):
+        gone += db.execute(
+            "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes"
+            " WHERE status = ? ORDER BY last_snapshot DESC LIMIT -1 OFFSET ?)",
+            (status, keep),
+        ).rowcount
+    if gone:
+        db.execute(
+            "DELETE FROM groups WHERE id NOT IN (SELECT group_id FROM episodes)"
+            " AND id NOT IN (SELECT group_id FROM snapshots)"
+        )
+
+
+def recent(db: sqlite3.Connection, limit: int) -> list[Shown]:
+    """Return the episodes told last, newest first."""
+    rows = db.execute(
+        "SELECT id, state, received_first, received_last, updates FROM episodes"
+        " ORDER BY last_snapshot DESC, id DESC LIMIT ?",
+        (limit,),
+    )
+    return [Shown(row[0], msgspec.json.decode(row[1], type=Episode), *row[2:]) for row in rows]
+
+
+def read_stats(db: sqlite3.Connection) -> Stats:
+    """Return the queue in numbers."""
+    oldest = db.execute("SELECT received FROM snapshots ORDER BY id LIMIT 1").fetchone()
+    return Stats(
+        depth=db.execute("SELECT count(*) FROM snapshots").fetchone()[0],
+        oldest_received=oldest[0] if oldest else None,
+        dead_letters=db.execute("SELECT count(*) FROM dead_letters").fetchone()[0],
+        firing=db.execute("SELECT count(*) FROM episodes WHERE status = 'firing'").fetchone()[0],
+    )
