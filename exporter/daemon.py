@@ -34,7 +34,13 @@ STOP_SECONDS: Final = 1.0
 class Machine:
     """The collectors and the sampler for one version of the settings."""
 
-    def __init__(self, settings: Exporter, state: SettingsState, files: KernelFiles | None = None) -> None:
+    def __init__(
+        self,
+        settings: Exporter,
+        state: SettingsState,
+        few_clients: Callable[[], bool] = lambda: False,
+        files: KernelFiles | None = None,
+    ) -> None:
         files = KernelFiles() if files is None else files
         history = History(settings.sampler.interval)
         parts = Parts(files, settings.collectors, history, state)
@@ -42,7 +48,7 @@ class Machine:
         self.sampler: Sampler | None = None
         if settings.collectors.usage.enabled:
             self.sampler = Sampler(history, settings.sampler.interval, _file_system_reader(files, settings))
-        self.routes = _routes(self.runner, settings)
+        self.routes = _routes(self.runner, settings, few_clients)
         self._files = files
 
     def start(self) -> None:
@@ -51,18 +57,19 @@ class Machine:
             self.sampler.start()
 
     def stop(self) -> None:
-        """Let the sampler end and close the kernel's files."""
+        """Let the threads end and close the kernel's files."""
         if self.sampler is not None:
             self.sampler.stop()
+        self.runner.close()
         self._files.close()
 
 
-def _routes(runner: Runner, settings: Exporter) -> Handler:
+def _routes(runner: Runner, settings: Exporter, few_clients: Callable[[], bool]) -> Handler:
     landing = pages.landing(runner.names)
     return Routes(
         {
             "/": lambda _, reply: reply(landing),
-            "/metrics": Metrics(runner, settings.scrape.timeout_offset),
+            "/metrics": Metrics(runner, settings.scrape.timeout_offset, few_clients),
             "/-/healthy": pages.healthy,
             "/-/ready": pages.ready,
         }
@@ -81,13 +88,14 @@ class Daemon:
         self._overrides = overrides
         self._state = SettingsState(time.time())
         self._settings = settings
-        self._machine = Machine(settings, self._state)
+        self._server: Server | None = None
+        self._machine = Machine(settings, self._state, self._has_few_clients)
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until told to end. Raises ListenError when the address is taken."""
         loop = asyncio.get_running_loop()
-        server = Server(self._machine.routes, self._settings.http)
+        self._server = server = Server(self._machine.routes, self._settings.http)
         host, port = parse_address(self._settings.listen)
         port = await server.listen(host, port)
         self._machine.start()
@@ -103,6 +111,9 @@ class Daemon:
         await server.stop(STOP_SECONDS)
         self._machine.stop()
 
+    def _has_few_clients(self) -> bool:
+        return self._server is not None and self._server.has_few_clients()
+
     def _reload(self, server: Server) -> None:
         """Read the settings file again; a bad one changes nothing but the family that tells of it."""
         if self._config is None:
@@ -110,7 +121,7 @@ class Daemon:
             return
         try:
             settings = override(load(self._config, Exporter), self._overrides)
-            machine = Machine(settings, self._state)
+            machine = Machine(settings, self._state, self._has_few_clients)
         except SettingsError as err:
             self._state.good = False
             log.error("settings not usable, the last good ones stay", problems=list(err.problems))

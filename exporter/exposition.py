@@ -101,6 +101,11 @@ class Layout:
         self._parts[where] = values
         self._rendered = None
 
+    def put_one(self, slot: int, value: bytes) -> None:
+        """Put one rendered value."""
+        self._parts[1 + 2 * slot] = value
+        self._rendered = None
+
     def render(self) -> Block:
         """Return the text with the values put last; the same object as long as nothing was put."""
         if self._rendered is None:

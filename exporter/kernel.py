@@ -1,10 +1,12 @@
 """Files of /proc and /sys, kept open and read anew with pread at each scrape."""
 
+import errno
 import os
 import select
 from pathlib import Path
 from typing import Final
 
+PAGE: Final = 4096
 CHUNK: Final = 65536
 MAX_BYTES: Final = 8 * 1024 * 1024
 
@@ -16,10 +18,12 @@ class KernelError(Exception):
 class KernelFile:
     """One file, opened at the first read. Not safe for several threads: each thread opens its own."""
 
-    __slots__ = ("_data", "_epoch", "_fd", "_files", "_poll", "path")
+    __slots__ = ("_data", "_epoch", "_fd", "_files", "_poll", "_room", "_whole", "path")
 
-    def __init__(self, path: str, files: "KernelFiles | None") -> None:
+    def __init__(self, path: str, files: "KernelFiles | None", *, whole: bool = False) -> None:
         self.path = path
+        self._whole = whole
+        self._room = PAGE
         self._files = files
         self._fd = -1
         self._poll: select.poll | None = None
@@ -42,15 +46,23 @@ class KernelFile:
         try:
             if self._fd < 0:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            # ask for little more than there was last time: some files clear a buffer of the size asked for first
+            data = os.pread(self._fd, self._room, 0)
+            if self._whole and len(data) < self._room:
+                return data
             # a seq_file hands out whole records up to about a page a call: read until it says that it ended
-            data = os.pread(self._fd, CHUNK, 0)
             while more := os.pread(self._fd, CHUNK, len(data)):
                 data += more
                 if len(data) > MAX_BYTES:
-                    raise KernelError(f"{self.path}: over {MAX_BYTES} bytes")
+                    raise OSError(errno.EFBIG, f"over {MAX_BYTES} bytes")
+            if len(data) >= self._room:
+                self._room = len(data) * 5 // 4
         except OSError as err:
             self.close()  # a vanished device or namespace: the next read opens the file anew
             raise KernelError(f"{self.path}: {err.strerror}") from err
+        if len(data) > MAX_BYTES:
+            self.close()  # an open mount table would count as read: the next call has to try again
+            raise KernelError(f"{self.path}: over {MAX_BYTES} bytes")
         return data
 
     def changed(self) -> bool:
@@ -96,14 +108,18 @@ class KernelFiles:
         root, _, rest = name.partition("/")
         return str(self._roots[root] / rest)
 
-    def open(self, name: str) -> KernelFile:
-        """Return the file that collectors on the event loop share; it need not exist yet."""
-        path = self.path(name)
-        return self._shared.setdefault(path, KernelFile(path, self))
+    def open(self, name: str, *, whole: bool = False) -> KernelFile:
+        """Return the file that collectors on the event loop share; it need not exist yet.
 
-    def open_own(self, name: str) -> KernelFile:
+        `whole`: the kernel hands the file out in one piece (single_open in fs/seq_file.c, sysfs), so that a read that
+        is not full was the last. It saves a system call; a file of many records must not claim it.
+        """
+        path = self.path(name)
+        return self._shared.setdefault(path, KernelFile(path, self, whole=whole))
+
+    def open_own(self, name: str, *, whole: bool = False) -> KernelFile:
         """Return a file of the caller's own, for another thread; every read reads."""
-        return KernelFile(self.path(name), None)
+        return KernelFile(self.path(name), None, whole=whole)
 
     def close(self) -> None:
         """Close every shared file."""

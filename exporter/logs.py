@@ -10,18 +10,20 @@ import re
 import sys
 import time
 import traceback
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, NoReturn, TextIO
 
 Format = Literal["json", "text"]
 Level = Literal["debug", "info", "warning", "error"]
 
+# where a word begins, behind an escaped character too: masked is what JSON and repr have already escaped
+_EDGE: Final = r"(?:\b|(?<=\\[abfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
 # Slack and Vault tokens and Authorization headers by their published shapes (docs.slack.dev, developer.hashicorp.com)
 _SECRETS: Final = re.compile(
     r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]+"
     r"|xapp-[A-Za-z0-9-]+"
-    r"|\bhv[sbr]\.[A-Za-z0-9_-]+"
-    r"|\bs\.[A-Za-z0-9]{24,}"
-    r"|(?i:\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]+"
+    rf"|{_EDGE}hv[sbr]\.[A-Za-z0-9_-]+"
+    rf"|{_EDGE}s\.[A-Za-z0-9]{{24,}}"
+    rf"|{_EDGE}(?i:(?:Bearer|Basic)(?:\s|\\[nrt])+)[A-Za-z0-9._~+/=-]+"
 )
 MASK: Final = "<secret>"
 
@@ -42,6 +44,9 @@ class Secret:
         return MASK
 
     __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled or copied: that would write it down")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._text == self._text
@@ -82,6 +87,14 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return getattr(record, "fields", {})
 
 
+def _text(value: object) -> str:
+    """Return a value as text, whatever it is: no field may cost the event."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 -- somebody's own __str__
+        return f"<{type(value).__name__}>"
+
+
 def _trace(record: logging.LogRecord) -> str | None:
     if not record.exc_info or record.exc_info[1] is None:
         return None
@@ -104,11 +117,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        for key, value in _fields(record).items():
-            line[key if key not in line else key + "_"] = value
+        fields = {key if key not in line else key + "_": value for key, value in _fields(record).items()}
         if trace := _trace(record):
-            line["traceback"] = trace
-        return mask(json.dumps(line, default=str, ensure_ascii=False))
+            fields["traceback"] = trace
+        try:
+            text = json.dumps(line | fields, default=_text, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):  # keys that are no text, NaN, a list that holds itself
+            text = json.dumps(line | {key: _text(value) for key, value in fields.items()}, ensure_ascii=False)
+        return mask(text)
 
 
 class TextFormatter(logging.Formatter):
@@ -117,7 +133,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and the traceback below it when there is one."""
         parts = [_moment(record.created), f"{record.levelname.lower():7}", record.getMessage()]
-        parts += [f"{key}={self._quote(str(value))}" for key, value in _fields(record).items()]
+        parts += [f"{key}={self._quote(_text(value))}" for key, value in _fields(record).items()]
         line = mask(" ".join(parts))
         return f"{line}\n{trace}" if (trace := _trace(record)) else line
 

@@ -36,7 +36,7 @@ class Cpu:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles, ticks_per_second: int | None = None) -> None:
-        self._source = files.open("proc/stat")
+        self._source = files.open("proc/stat", whole=True)
         self._ticks_per_second = ticks_per_second or os.sysconf("SC_CLK_TCK")
         self._cores: list[bytes] = []
         self._lines: list[bytes] = []
@@ -46,15 +46,19 @@ class Cpu:
     def collect(self) -> Block:
         """Return every core's row. Raises KernelError when a line is not a core's."""
         lines = cpu_lines(self._source.read())
-        cores = [line[: line.index(b" ")] for line in lines]
+        cores = [line[: line.find(b" ")] for line in lines]
         if cores != self._cores:
-            self._rebuild(cores)
+            self._rebuild(cores, lines)
         for index, line in enumerate(lines):
             if line != self._lines[index]:
                 self._put(index, line)
         return self._layout.render()
 
-    def _rebuild(self, cores: list[bytes]) -> None:
+    def _rebuild(self, cores: list[bytes], lines: list[bytes]) -> None:
+        for line in lines:
+            parse_cpu_line(line)  # an error leaves the counters known so far untouched
+        if len(set(cores)) != len(cores) or not all(core[3:].isdigit() for core in cores):
+            raise KernelError("proc/stat: expected lines of cores, each once")
         known = dict(zip(self._cores, self._ticks, strict=True))
         names = [core[3:].decode() for core in cores]
         self._layout = Layout(
@@ -96,7 +100,7 @@ def parse_cpu_line(line: bytes) -> list[int]:
 
     Raises KernelError when there are fewer or one is no plain number.
     """
-    core, *fields = line.split()
+    core, *fields = line.split() or [b""]
     fields = fields[:_COLUMNS]
     if not (core[:3] == b"cpu" and core[3:].isdigit() and len(fields) == _COLUMNS and b"".join(fields).isdigit()):
         raise KernelError(f"proc/stat: expected cpuN and {_COLUMNS} counters, got {line[:80]!r}")

@@ -34,11 +34,11 @@ class ExporterState:
     families: ClassVar[tuple[Family, ...]] = (BUILD, RELOAD_OK, RELOAD_TIME)
     blocking: ClassVar[bool] = False
 
-    def __init__(self, state: SettingsState) -> None:
+    def __init__(
+        self, state: SettingsState, python: str = platform.python_version(), version: str = __version__
+    ) -> None:
         self._state = state
-        self._layout = Layout(
-            ((BUILD, [(platform.python_version(), __version__)]), (RELOAD_OK, [()]), (RELOAD_TIME, [()]))
-        )
+        self._layout = Layout(((BUILD, [(python, version)]), (RELOAD_OK, [()]), (RELOAD_TIME, [()])))
 
     def collect(self) -> Block:
         """Return the three rows."""

@@ -23,7 +23,7 @@ class LoadAvg:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles) -> None:
-        self._source = files.open("proc/loadavg")
+        self._source = files.open("proc/loadavg", whole=True)
         self._layout = Layout((family, [()]) for family in self.families)
 
     def collect(self) -> Block:

@@ -41,7 +41,7 @@ class MemInfo:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles) -> None:
-        self._source = files.open("proc/meminfo")
+        self._source = files.open("proc/meminfo", whole=True)
         self._lines: list[bytes] = []
         self._keys: list[tuple[bytes, bytes]] = []
         self._layout = Layout(())
@@ -51,7 +51,7 @@ class MemInfo:
         lines = self._source.read().split(b"\n")
         if lines.pop():  # the last line ends with a newline, or was cut short
             raise KernelError(f"proc/meminfo: cut short at {len(lines)} lines")
-        if len(lines) != len(self._lines):
+        if not lines or len(lines) != len(self._lines):
             self._rebuild(lines)
         for index, (line, last) in enumerate(zip(lines, self._lines, strict=True)):
             if line is not last and line != last:
@@ -62,15 +62,16 @@ class MemInfo:
         key, value, unit = parse_line(line)
         if (key, unit) != self._keys[index]:
             self._rebuild(lines)
-        self._layout.put(Layout.span(index, 1), (value,))
+        self._layout.put_one(index, value)
         self._lines[index] = line
 
     def _rebuild(self, lines: list[bytes]) -> None:
         fields = [parse_line(line) for line in lines]
         self._lines, self._keys = [], []  # an error below leaves nothing half built
-        if not fields or len({key for key, _, _ in fields}) != len(fields):
+        families = [family_of(key.decode(), in_bytes=bool(unit)) for key, _, unit in fields]
+        if not fields or len({family.name for family in families}) != len(fields):
             raise KernelError("proc/meminfo: expected fields, each once")
-        layout = Layout((family_of(key.decode(), in_bytes=bool(unit)), [()]) for key, _, unit in fields)
+        layout = Layout((family, [()]) for family in families)
         layout.fill([value for _, value, _ in fields])
         self._layout = layout
         self._lines, self._keys = list(lines), [(key, unit) for key, _, unit in fields]

@@ -18,6 +18,12 @@ from exporter.settings.exporter import FilesystemSettings
 # these answer from memory: no server, no daemon of somebody's can hold them up
 LOCAL_TYPES: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs"})
 
+# and a path that leads through one of these holds nobody up either
+PASSABLE_TYPES: Final = LOCAL_TYPES | {
+    *("cgroup", "cgroup2", "devpts", "devtmpfs", "hugetlbfs", "mqueue", "overlay", "proc", "ramfs", "rootfs"),
+    *("securityfs", "squashfs", "sysfs", "tracefs"),
+}
+
 _OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
 
@@ -32,11 +38,13 @@ class Mount(NamedTuple):
     fs_type: str
     read_only: bool
     """Whether the mount or the whole file system is read-only."""
+    beneath: bool = False
+    """Whether the way to it leads through a mount that can hang."""
 
     @property
     def may_hang(self) -> bool:
         """Whether asking it can take forever."""
-        return self.fs_type not in LOCAL_TYPES
+        return self.beneath or self.fs_type not in LOCAL_TYPES
 
 
 class Usage(NamedTuple):
@@ -53,10 +61,10 @@ class MountTable:
     """The mounts of the machine's first process, less what the settings leave out (/proc/1/mountinfo)."""
 
     def __init__(self, files: KernelFiles, settings: FilesystemSettings) -> None:
-        # of process 1, since a hardened unit's own table shows everything read-only; its own where 1 is hidden (hidepid)
+        # of process 1, since a hardened unit's own table shows everything read-only; ours where 1 is hidden (hidepid)
         self._sources = [files.open_own("proc/1/mountinfo"), files.open_own("proc/self/mountinfo")]
         self._settings = settings
-        self._text = b""
+        self._text: bytes | None = None
         self._mounts: tuple[Mount, ...] = ()
 
     def read(self) -> tuple[Mount, ...]:
@@ -64,9 +72,11 @@ class MountTable:
         if self._sources[0].changed():
             text = self._read_text()
             if text != self._text:
-                self._text = b""
+                self._text = None
                 try:
-                    self._mounts = tuple(dict.fromkeys(filter(self._is_wanted, parse_mountinfo(text))))
+                    mounts = filter(self._is_wanted, _marked(list(parse_mountinfo(text))))
+                    # one mounted over another of the same name hides it, from statvfs too: the last one counts
+                    self._mounts = tuple({(m.device, m.fs_type, m.mount_point): m for m in mounts}.values())
                 except KernelError:
                     self._sources[0].close()  # opened anew, it counts as changed: the next scrape reads it again
                     raise
@@ -96,11 +106,26 @@ def parse_mountinfo(text: bytes) -> Iterable[Mount]:
     for line in text[:-1].split(b"\n"):
         left, dash, right = line.partition(b" - ")
         mine, theirs = left.split(b" "), right.split(b" ")
-        if not dash or len(mine) < 6 or len(theirs) < 3:
+        path = _unescape(mine[4]) if len(mine) >= 6 else b""
+        if not dash or len(theirs) < 3 or not path.startswith(b"/") or b"\0" in path:
             raise KernelError(f"proc/1/mountinfo: expected a mount, got {line[:80]!r}")
-        path = _unescape(mine[4])
         read_only = b"ro" in mine[5].split(b",") or b"ro" in theirs[2].split(b",")
         yield Mount(text_of(_unescape(theirs[1])), path, text_of(path), text_of(_unescape(theirs[0])), read_only)
+
+
+def _marked(mounts: list[Mount]) -> Iterable[Mount]:
+    """Yield the mounts, those that lie beneath one that can hang marked, whether that one is wanted or not."""
+    sick = {mount.path for mount in mounts if mount.fs_type not in PASSABLE_TYPES}
+    for mount in mounts:
+        yield mount._replace(beneath=True) if sick and _lies_beneath(mount.path, sick) else mount
+
+
+def _lies_beneath(path: bytes, sick: set[bytes]) -> bool:
+    while path != b"/":
+        path = path.rpartition(b"/")[0] or b"/"
+        if path in sick:
+            return True
+    return False
 
 
 def _unescape(field: bytes) -> bytes:
@@ -120,14 +145,13 @@ class _Asker:
 
     def __init__(self, ask: Callable[[bytes], Usage]) -> None:
         self._ask = ask
-        self._questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Usage | OSError] = queue.SimpleQueue()
         self.held_by: bytes | None = None
         threading.Thread(target=self._run, daemon=True, name="statvfs").start()
 
     def _run(self) -> None:
-        while True:
-            path = self._questions.get()
+        while (path := self._questions.get()) is not None:
             try:
                 answer: Usage | OSError = self._ask(path)
             except OSError as err:
@@ -142,6 +166,10 @@ class _Asker:
         except queue.Empty:
             self.held_by = path
             return None
+
+    def end(self) -> None:
+        """Let the thread end once it is free."""
+        self._questions.put(None)
 
     def is_back(self) -> bool:
         """Whether the thread is free; the late answer of a mount that let go is thrown away."""
@@ -188,6 +216,11 @@ class UsageReader:
             free = [_Asker(self._ask)]
             self._askers += free
         return free[0].ask(path, self._timeout)
+
+    def __del__(self) -> None:
+        """Let the threads end when nobody has the reader any more, as after a reload."""
+        for asker in self._askers:
+            asker.end()
 
     def settle(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> bool:
         """Wait until no thread is held, at most until `deadline`; for tests and for a calm end."""

@@ -1,6 +1,5 @@
 """Network device counters (/proc/net/dev)."""
 
-from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from exporter.exposition import Block, Family, Layout, text_of
@@ -53,12 +52,12 @@ class NetDev:
         self._files = files
         self._settings = settings
         self._source = files.open("proc/net/dev")
-        self._devices: list[bytes] = []
+        self._devices: list[bytes] | None = None
         self._lines: list[bytes] = []
         self._wanted: list[int] = []
         self._layout = Layout(())
-        self._nohandler: list[KernelFile] = []
-        self._nohandler_last: Sequence[bytes | None] = ()
+        self._nohandler: list[KernelFile | None] = []
+        self._nohandler_slots: list[int] = []
         self._nohandler_layout = Layout(())
 
     def collect(self) -> Block:
@@ -70,20 +69,24 @@ class NetDev:
         for row, index in enumerate(self._wanted):
             line = lines[index]
             if line != self._lines[row]:
-                self._layout.put(Layout.row(row, len(self._wanted), len(COUNTERS)), parse_device(line))
+                values = parse_device(line)
+                self._put_unhandled(row)
+                self._layout.put(Layout.row(row, len(self._wanted), len(COUNTERS)), values)
                 self._lines[row] = line
-        return self._layout.render() + self._unhandled()
+        return self._layout.render() + self._nohandler_layout.render()
 
     def _rebuild(self, devices: list[bytes]) -> None:
         names = [text_of(device[:-1].strip()) for device in devices]
-        self._devices = []  # an error below must not leave lines that belong to no layout
-        wanted = [index for index, name in enumerate(names) if self._is_wanted(name)]
+        self._devices = None  # an error below must not leave lines that belong to no layout
+        if not all(names):
+            raise KernelError("proc/net/dev: expected the name of a device in each line")
+        # one that came or went while we read may be there twice: its last line counts
+        last = {name: index for index, name in enumerate(names)}
+        wanted = [index for name, index in last.items() if self._is_wanted(name)]
         self._wanted = wanted
         self._lines = [b""] * len(wanted)
         self._layout = Layout.grid(COUNTERS, [(names[index],) for index in wanted])
         self._devices = devices
-        for file in self._nohandler:
-            file.close()
         self._open_nohandler([names[index] for index in wanted])
 
     def _is_wanted(self, name: str) -> bool:
@@ -93,26 +96,30 @@ class NetDev:
         return exclude is None or exclude.pattern.fullmatch(name) is None
 
     def _open_nohandler(self, names: list[str]) -> None:
-        files = {name: self._files.open_own(f"sys/class/net/{name}/statistics/rx_nohandler") for name in names}
-        self._nohandler = []
-        present = []
-        for name, file in files.items():
-            if "/" not in name and _read_counter(file) is not None:
-                present.append((name,))
-                self._nohandler.append(file)
-        self._nohandler_last = ()
+        self._nohandler = [self._counter_file(name) for name in names]
+        present = [(name,) for name, file in zip(names, self._nohandler, strict=True) if file is not None]
         self._nohandler_layout = Layout([(NOHANDLER, present)])
+        slots = iter(range(len(present)))
+        self._nohandler_slots = [next(slots) if file is not None else -1 for file in self._nohandler]
 
-    def _unhandled(self) -> Block:
-        values = [_read_counter(file) for file in self._nohandler]
-        if values != self._nohandler_last:
-            if None in values:  # a device went between the two reads: the next scrape has a new list
-                self._devices = []
-                return b""
-            known = [value for value in values if value is not None]
-            self._nohandler_last = known
-            return self._nohandler_layout.fill(known)
-        return self._nohandler_layout.render()
+    def _counter_file(self, name: str) -> KernelFile | None:
+        if "/" in name or "\0" in name:
+            return None
+        file = self._files.open_own(f"sys/class/net/{name}/statistics/rx_nohandler", whole=True)
+        return None if _read_counter(file) is None else file
+
+    def _put_unhandled(self, row: int) -> None:
+        """Read what no protocol wanted: only where the device's line moved, since such a packet counts there first."""
+        file = self._nohandler[row]
+        if file is None:
+            return
+        value = _read_counter(file)
+        if value is None:  # the device went between the two reads: the next scrape has a new list
+            self._devices = None
+            self._nohandler = [None] * len(self._nohandler)
+            self._nohandler_layout = Layout(())
+            return
+        self._nohandler_layout.put_one(self._nohandler_slots[row], value)
 
 
 def _read_counter(file: KernelFile) -> bytes | None:

@@ -51,16 +51,25 @@ class _Plan:
     def __init__(self, collectors: Sequence[Collector]) -> None:
         self.collectors = tuple(collectors)
         self.names = tuple(c.name for c in collectors)
+        self.never_blocks = all(never_blocks(c) for c in collectors)
         self._layout = Layout.grid(FAMILIES, [(name,) for name in self.names])
 
-    def page(self, results: dict[str, Result]) -> bytes:
-        """Return the page; a collector without a result has run out of time."""
-        mine = [results[name] for name in self.names]
-        durations = [b"%.4g" % result.seconds for result in mine]
-        successes = [b"0" if result.block is None else b"1" for result in mine]
-        blocks = [result.block for result in mine if result.block is not None]
+    def page(self, results: Sequence[Result]) -> bytes:
+        """Return the page made of the collectors' results, in their order."""
+        durations = [b"%.4g" % seconds for _, seconds in results]
+        successes = [b"0" if block is None else b"1" for block, _ in results]
+        blocks = [block for block, _ in results if block is not None]
         blocks.append(self._layout.fill(durations + successes))
         return b"".join(blocks)
+
+    def page_of(self, results: dict[str, Result]) -> bytes:
+        """Return the page from results by name."""
+        return self.page([results[name] for name in self.names])
+
+
+def never_blocks(collector: Collector) -> bool:
+    """Whether its class says so once and for all; otherwise it is asked before each run."""
+    return vars(type(collector)).get("blocking") is False
 
 
 class _Waiter:
@@ -96,12 +105,12 @@ class _Batch:
         late = waiter.missing
         if late:  # out of time: these rows are not on the page, and it is not shared
             out = Result(None, now - self.started)
-            text = waiter.plan.page(self.results | dict.fromkeys(late, out))
+            text = waiter.plan.page_of(self.results | dict.fromkeys(late, out))
             return compress(text) if waiter.gzip else text
         key = (waiter.plan, waiter.gzip)
         page = self._pages.get(key)
         if page is None:
-            page = waiter.plan.page(self.results)
+            page = waiter.plan.page_of(self.results)
             if waiter.gzip:
                 page = compress(page)
             self._pages[key] = page
@@ -125,16 +134,18 @@ class _Thread:
         self._collect = run
         self._landed = landed
         self._loop = asyncio.get_running_loop()
-        self._flights: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._flights: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name=collector.name).start()
 
     def start(self, now: float) -> None:
         self.started = now
+        self._flights.put(now)
+
+    def end(self) -> None:
         self._flights.put(None)
 
     def _run(self) -> None:
-        while True:
-            self._flights.get()
+        while self._flights.get() is not None:
             result = self._collect(self.collector)
             try:
                 self._loop.call_soon_threadsafe(self._landed, self, result)
@@ -145,23 +156,24 @@ class _Thread:
 class _Boundary:
     """The one place around collectors where everything is caught, and told when it is news."""
 
-    def __init__(self) -> None:
+    def __init__(self, timer: Callable[[], float]) -> None:
         self._failing: dict[str, str] = {}
+        self._timer = timer
 
     def run(self, collector: Collector) -> Result:
         """Run one collector now, on this thread; whatever it raises becomes a result without rows."""
-        start = time.perf_counter()
+        start = self._timer()
         try:
             block: Block | None = collector.collect()
         except NoData:
             block = None
         except Exception as err:  # noqa: BLE001 -- see the class
             self.note(collector.name, err)
-            return Result(None, time.perf_counter() - start)
+            return Result(None, self._timer() - start)
         if collector.name in self._failing:
             del self._failing[collector.name]
             log.info("collector works again", collector=collector.name)
-        return Result(block, time.perf_counter() - start)
+        return Result(block, self._timer() - start)
 
     def note(self, name: str, err: Exception) -> None:
         """Log a failure when it is new or has another text, not on each scrape."""
@@ -176,30 +188,60 @@ class Runner:
 
     MAX_PLANS: Final = 64
 
-    def __init__(self, collectors: Sequence[Collector], files: KernelFiles, collector_timeout: float) -> None:
+    def __init__(
+        self,
+        collectors: Sequence[Collector],
+        files: KernelFiles,
+        collector_timeout: float,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         refuse_duplicates(collectors)
         self._files = files
         self._timeout = collector_timeout
-        self._boundary = _Boundary()
+        self._boundary = _Boundary(timer)
         self._all = _Plan(collectors)
+        self._never_blocking = {c.name for c in collectors if never_blocks(c)}
         self._plans: dict[frozenset[str], _Plan] = {}
         self._threads: dict[str, _Thread] = {}
         self._waiting: list[_Waiter] = []
+        self._closed = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The collectors' names, in the order of the page."""
         return self._all.names
 
-    def scrape(self, deliver: Deliver, *, names: frozenset[str] | None, gzip: bool, timeout: float) -> None:
-        """Call `deliver` with the page, in a later turn of the loop, within `timeout` seconds.
+    def scrape(
+        self, deliver: Deliver, *, names: frozenset[str] | None, gzip: bool, timeout: float, now: bool = False
+    ) -> None:
+        """Call `deliver` with the page within `timeout` seconds.
 
-        `names` narrows the page to these collectors; each must be one of ours.
+        `names` narrows the page to these collectors; each must be one of ours. `now` runs at once instead of in the
+        next turn of the loop: cheaper where nobody is there to share the run with.
         """
         plan = self._all if names is None else self._plan(names)
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._run_batch)
+        first = not self._waiting
+        if now and first and plan.never_blocks:
+            self._files.begin()
+            page = plan.page([self._boundary.run(collector) for collector in plan.collectors])
+            deliver(compress(page) if gzip else page)
+            return
         self._waiting.append(_Waiter(plan, deliver, time.monotonic() + timeout, gzip=gzip))
+        if now:
+            self._run_batch()
+        elif first:
+            asyncio.get_running_loop().call_soon(self._run_batch)
+
+    def close(self) -> None:
+        """Let the threads end, as at a reload: those in the air once they are back and nobody waits any more."""
+        self._closed = True
+        for thread in tuple(self._threads.values()):
+            self._end_if_unused(thread)
+
+    def _end_if_unused(self, thread: _Thread) -> None:
+        if self._closed and thread.started is None:
+            del self._threads[thread.collector.name]
+            thread.end()
 
     def _plan(self, names: frozenset[str]) -> _Plan:
         plan = self._plans.get(names)
@@ -211,6 +253,8 @@ class Runner:
 
     def _run_batch(self) -> None:
         waiters, self._waiting = self._waiting, []
+        if not waiters:
+            return  # one that could not wait took them along
         self._files.begin()
         batch = _Batch(time.monotonic())
         airborne: set[str] = set()
@@ -258,6 +302,11 @@ class Runner:
 
     def _collect(self, collector: Collector, batch: _Batch) -> Result | None:
         """Return the collector's result, or None when it is in the air and will land later."""
+        if collector.name in self._never_blocking:
+            return self._boundary.run(collector)
+        return self._collect_or_start(collector, batch)
+
+    def _collect_or_start(self, collector: Collector, batch: _Batch) -> Result | None:
         thread = self._threads.get(collector.name)
         if thread is not None and thread.started is not None:
             if thread.overran:
@@ -287,13 +336,13 @@ class Runner:
             log.info("collector is back", collector=thread.collector.name)
         else:
             self._hand_out(thread.collector.name, aboard, result)
-        if not waiting:
-            return
-        landed = self._collect(thread.collector, waiting[0])
-        if landed is None:
-            thread.aboard = waiting
-        else:  # what hung is gone, and the collector ran here
-            self._hand_out(thread.collector.name, waiting, landed)
+        if waiting:
+            landed = self._collect(thread.collector, waiting[0])
+            if landed is None:
+                thread.aboard = waiting
+            else:  # what hung is gone, and the collector ran here
+                self._hand_out(thread.collector.name, waiting, landed)
+        self._end_if_unused(thread)
 
     def _hand_out(self, name: str, batches: list[_Batch], result: Result) -> None:
         for batch in batches:

@@ -15,7 +15,7 @@ BLOCKED: Final = Family("node_procs_blocked", "gauge", "Tasks blocked on I/O (/p
 
 # intr goes on with a column per interrupt; the order of the lines is fixed (fs/proc/stat.c)
 _TAIL: Final = re.compile(
-    rb"\nintr (\d+)[^\n]*\nctxt (\d+)\nbtime (\d+)\nprocesses (\d+)\nprocs_running (\d+)\nprocs_blocked (\d+)\n"
+    rb"\nintr (\d+)(?: [^\n]*)?\nctxt (\d+)\nbtime (\d+)\nprocesses (\d+)\nprocs_running (\d+)\nprocs_blocked (\d+)\n"
 )
 
 
@@ -27,7 +27,7 @@ class Stat:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles) -> None:
-        self._source = files.open("proc/stat")
+        self._source = files.open("proc/stat", whole=True)
         self._layout = Layout((family, [()]) for family in self.families)
 
     def collect(self) -> Block:

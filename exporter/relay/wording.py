@@ -18,7 +18,8 @@ _UNSEEN: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u20
 _LINE_ENDS: Final = re.compile("\r\n?|[\u0085\u2028\u2029]")
 _OUR_MARKS: Final = re.compile(r":(?=(?:red|white|large_(?:orange|blue|green|yellow))_circle:)")
 # what ends a link in mrkdwn, or is no part of any URL
-_NOT_IN_URL: Final = re.compile(r"[\x00-\x20\x7f-\x9f<>|\"`\\^{}\u2028\u2029\ud800-\udfff]")
+# RFC 3986 knows ASCII only; a blank of another alphabet would end Slack's link early
+_NOT_IN_URL: Final = re.compile(r"[^\x21-\x7e]|[<>|\"`\\^{}]")
 
 
 def width(text: str) -> int:

@@ -18,6 +18,8 @@ class Request(NamedTuple):
     query: str
     headers: Mapping[bytes, bytes]
     """Names in lower case; of a repeated header the last."""
+    client: str
+    """The client's address, without its port."""
 
 
 class Response(NamedTuple):
@@ -57,19 +59,24 @@ class Routes:
 
 
 class DateHeader:
-    """The Date header, rendered once a second."""
+    """The Date header: its day is rendered once a day, its time once a second."""
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        self._second = self._day = -1
+        self._text = self._start = ""
 
     def at(self, now: float) -> str:
         """Return the header's line for the moment `now`, seconds since the epoch."""
-        if int(now) != self._second:
-            self._second = int(now)
-            utc = time.gmtime(now)
-            day, month = _DAYS[utc.tm_wday], _MONTHS[utc.tm_mon - 1]
-            self._text = time.strftime(f"Date: {day}, %d {month} %Y %H:%M:%S GMT", utc)
+        second = int(now)
+        if second != self._second:
+            day, rest = divmod(second, 86400)
+            if day != self._day:
+                utc = time.gmtime(second)
+                month = _MONTHS[utc.tm_mon - 1]
+                self._day = day
+                self._start = f"Date: {_DAYS[utc.tm_wday]}, {utc.tm_mday:02d} {month} {utc.tm_year}"
+            self._second = second
+            self._text = f"{self._start} {rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d} GMT"
         return self._text
 
 

@@ -39,21 +39,28 @@ class Server:
             self._listener = await self.loop.create_server(
                 lambda: Connection(self), host or None, port, backlog=1024, reuse_address=True
             )
-        except OSError as err:
-            cause = err.strerror or str(err)
+        except (OSError, ValueError) as err:  # ValueError: a name that no resolver takes
+            cause = getattr(err, "strerror", None) or str(err)
             raise ListenError(f"cannot listen on {host or '*'}:{port}: {cause}; another port: --listen") from err
         for sock in self._listener.sockets:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return int(self._listener.sockets[0].getsockname()[1])
 
+    def has_few_clients(self) -> bool:
+        """Whether so few connections are open that requests of one turn of the loop hardly ever come together."""
+        return len(self._connections) <= 2
+
     def opened(self, connection: Connection) -> None:
         """Count a connection in; over the limit, the one that has been quiet longest makes room."""
-        if len(self._connections) >= self.limits.max_connections:
-            quiet = next((c for c in self._connections if not c.busy), None)
-            if quiet is not None:
-                del self._connections[quiet]
-                quiet.shut()
         self._connections[connection] = None
+        if len(self._connections) > self.limits.max_connections:
+            quiet = next((c for c in self._connections if not c.busy), connection)
+            del self._connections[quiet]
+            quiet.drop()  # not `shut`: what it does not read would keep it, and connections without number
+
+    def answered(self, connection: Connection) -> None:
+        """Keep the connections in the order of their last answer, or opening."""
+        self._connections[connection] = self._connections.pop(connection)
 
     def lost(self, connection: Connection) -> None:
         """Count a connection out."""

@@ -7,6 +7,7 @@ never reads (the connection is dropped once its answer has not left for `request
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
@@ -22,7 +23,16 @@ log = Log(__name__)
 
 MAX_HEAD: Final = 16 * 1024
 MAX_BODY: Final = 64 * 1024
+# all that may come for one request, chunk frames and trailers included
+MAX_MESSAGE: Final = 256 * 1024
 MAX_PIPELINED: Final = 16
+MAX_REPEATED: Final = 2048
+# what handlers ask for; other headers are not kept, since 16 KiB of tiny ones take half a megabyte as objects
+KEPT_HEADERS: Final = frozenset(
+    {b"accept-encoding", b"authorization", b"expect", b"x-prometheus-scrape-timeout-seconds"}
+)
+# longer request targets are not remembered: 256 of the longest would keep 12 MB
+MAX_CACHED_TARGET: Final = 256
 # after an error answer, what the client still sends is read and dropped, else the reset would destroy the answer
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 8 * 1024 * 1024
@@ -54,11 +64,19 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._size = 0
         self._head_size = 0
-        self._head_done = True
         self._body_size = 0
+        self._head_done = True
+        self._receiving = False
+        self._half_closed = False
+        self._refusal: Response | None = None
         self._lingering = 0
         self._waiting: deque[tuple[Request, bool]] = deque()
+        self.client = ""
+        self._last: Request | None = None
+        self._messages = 0
+        self._repeated = (b"", Request("", "", "", {}, ""))
         self.busy = False
         self._paused = False
         self._closed = False
@@ -70,6 +88,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection in; its first request has to come within the request time-out."""
         self._transport = cast("asyncio.Transport", transport)
+        self.client = str((transport.get_extra_info("peername") or ("",))[0])
+        self._transport.set_write_buffer_limits(0)  # what one client does not take is never more than an answer
         self._server.opened(self)
         self._expire_in(self._server.limits.request_timeout)
 
@@ -92,15 +112,18 @@ class Connection(asyncio.BufferedProtocol):
             if self._lingering > LINGER_BYTES:
                 self._transport.abort()
             return
-        self._head_size += nbytes
+        data = bytes(self._server.buffer[:nbytes])
+        quiet = not (self._receiving or self.busy or self._waiting)
+        if quiet and data == self._repeated[0]:  # a scraper sends the same bytes each time: nothing to parse
+            self._waiting.append((self._repeated[1], True))
+            self._next()
+            return
+        self._size += nbytes
+        self._forget_last()
         try:
-            self._parser.feed_data(self._server.buffer[:nbytes])
-            if not self._head_done and self._head_size > MAX_HEAD:
-                self._refuse(431, "request line and headers are over 16 KiB")
+            self._feed(data)
         except _Refused as err:
             self._fail(err.response)
-        except httptools.HttpParserUpgrade:
-            self._fail(Response(400, b"400: no upgrade here\n"))
         except httptools.HttpParserCallbackError as err:
             refused = err.__context__
             if not isinstance(refused, _Refused):
@@ -109,12 +132,37 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserError:
             self._fail(Response(400, b"400: this is no HTTP request\n"))
         else:
-            if not self._head_done and not self.busy:
+            if self._receiving and not self.busy:
                 self._expire_in(self._server.limits.request_timeout, keep_earlier=True)
+            if quiet and self._last is not None and not self._receiving and nbytes <= MAX_REPEATED:
+                self._repeated = (data, self._last)
+
+    def _forget_last(self) -> None:
+        self._last, self._messages = None, 0
+
+    def _feed(self, data: bytes) -> None:
+        """Parse, and hold what came of an unfinished request against the limits."""
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as err:
+                self._messages += 1
+                data = data[err.args[0] :]  # nobody is upgraded here: the request counts without (RFC 9110, 7.8)
+                if data:
+                    continue
+            break
+        if self._receiving and self._size > MAX_HEAD:
+            if not self._head_done:
+                self._refuse(431, "request line and headers are over 16 KiB")
+            if self._size > MAX_MESSAGE:
+                self._refuse(413, "no endpoint takes a body")
+        if self._receiving and self._head_done and b"expect" in self._headers:
+            self._refuse(417, "no endpoint takes a body")  # at once: the client waits with it for our word
 
     def eof_received(self) -> bool:
         """Go on answering when the client has shut down its sending side with a request under way."""
-        return self.busy and not self._lingering
+        self._half_closed = True
+        return self.busy or bool(self._waiting)
 
     def pause_writing(self) -> None:
         """Stop reading: the client does not take what it asked for."""
@@ -134,6 +182,8 @@ class Connection(asyncio.BufferedProtocol):
         self._url = b""
         self._headers = {}
         self._head_done = False
+        self._receiving = True
+        self._head_size = 0
         self._body_size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -141,14 +191,18 @@ class Connection(asyncio.BufferedProtocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self._headers[name.lower()] = value
+        """Keep a header that somebody asks for, and count all of them, those of a trailer too."""
+        self._head_size += len(name) + len(value) + 4
+        name = name.lower()
+        if name in KEPT_HEADERS:
+            self._headers[name] = value
+        if self._head_size > MAX_HEAD:
+            self._refuse(431, "request line and headers are over 16 KiB")
 
     def on_headers_complete(self) -> None:
         """Check the head's size where it came in one piece with other data."""
         self._head_done = True
-        size = len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items())
-        if size > MAX_HEAD:
+        if len(self._url) + self._head_size > MAX_HEAD:
             self._refuse(431, "request line and headers are over 16 KiB")
 
     def on_body(self, body: bytes) -> None:
@@ -159,15 +213,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         """Queue the request behind those before it."""
-        self._head_size = 0
+        self._size = 0
+        self._receiving = False
+        self._messages += 1
+        parse = parse_target if len(self._url) <= MAX_CACHED_TARGET else parse_target.__wrapped__
         try:
-            path, query = parse_target(self._url)
+            path, query = parse(self._url)
         except ValueError:
             self._refuse(400, "this is no request target")
         if len(self._waiting) >= MAX_PIPELINED:
             self._refuse(429, "too many requests at once on one connection")
-        request = Request(self._parser.get_method().decode(), path, query, self._headers)
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        keep_alive = self._parser.should_keep_alive()
+        request = Request(self._parser.get_method().decode(), path, query, self._headers, self.client)
+        # only what is one whole request without a body, and leaves the connection open, may come again unparsed
+        self._last = request if keep_alive and not self._body_size and self._messages == 1 else None
+        self._waiting.append((request, keep_alive))
         self._next()
 
     # -- answering ----------------------------------------------------------------------------------------------
@@ -188,32 +248,43 @@ class Connection(asyncio.BufferedProtocol):
         if not self.busy or self._closed:
             return  # the client left, or was refused, while its page was made
         self.busy = False
-        close = not keep_alive or self._server.stopping
+        last = not self._waiting and self._refusal is None
+        close = not keep_alive or self._server.stopping or (self._half_closed and last)
         text = head(response, self._server.date.at(time.time()), close=close)
         self._transport.write(text if request.method == "HEAD" else text + response.body)
         if close:
             self._closed = True
             self._transport.close()
-        elif self._transport.get_write_buffer_size():
+            if self._transport.get_write_buffer_size():
+                self._expire_in(self._server.limits.request_timeout)
+            return
+        self._server.answered(self)
+        if self._transport.get_write_buffer_size():
             self._expire_in(self._server.limits.request_timeout, keep_earlier=True)
+        elif self._receiving:
+            self._expire_in(self._server.limits.request_timeout)
         else:
             self._deadline = self._loop.time() + self._server.limits.idle_timeout
         if self._waiting:
             self._next()
+        elif self._refusal is not None:
+            self._fail(self._refusal)
 
     def _refuse(self, status: int, why: str) -> None:
         raise _Refused(Response(status, f"{status}: {why}\n".encode()))
 
     def _fail(self, response: Response) -> None:
-        """Send an error, then read and drop what still comes until the client closes or time is up."""
+        """Send an error behind the answers under way, then drop what still comes until it closes or time is up."""
         if self._closed:
             return
-        self._waiting.clear()
-        self.busy = False
         self._lingering = 1
+        if self.busy or self._waiting:
+            self._refusal = response
+            return
         self._transport.write(head(response, self._server.date.at(time.time()), close=True) + response.body)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client is gone already
+                self._transport.write_eof()
         self._expire_in(LINGER_SECONDS)
 
     # -- time ---------------------------------------------------------------------------------------------------
@@ -240,7 +311,7 @@ class Connection(asyncio.BufferedProtocol):
             self._expire_in(self._server.limits.request_timeout)  # our turn, not the client's
         elif self._deadline > self._loop.time() + 0.01:
             self._expire_in(self._deadline - self._loop.time())
-        elif not self._head_done and not self._lingering and not self._transport.get_write_buffer_size():
+        elif self._receiving and not self._lingering and not self._transport.get_write_buffer_size():
             self._fail(Response(408, b"408: the request did not end in time\n"))
         elif self._lingering or self._transport.get_write_buffer_size():
             self._transport.abort()
@@ -252,3 +323,9 @@ class Connection(asyncio.BufferedProtocol):
         if not self.busy:
             self._closed = True
             self._transport.close()
+
+    def drop(self) -> None:
+        """Close at once whatever is under way."""
+        self._closed = True
+        self._waiting.clear()
+        self._transport.abort()

@@ -7,24 +7,36 @@ import msgspec
 from exporter.settings.values import Duration, Regex, default, parse_address
 
 
+def above_zero(settings: msgspec.Struct, *names: str) -> None:
+    """Refuse durations of nothing."""
+    for name in names:
+        if getattr(settings, name) <= 0:
+            raise ValueError(f"{name}: expected more than 0s")
+
+
 class Logs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How a daemon logs, on standard error."""
 
     format: Literal["json", "text"] = "json"
+    """One JSON object a line for programs, or lines of text for people."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important events that are logged."""
 
 
 class Collector(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What every collector can be told."""
 
     enabled: bool = True
+    """Whether this collector runs at all."""
 
 
 class NetdevSettings(Collector, forbid_unknown_fields=True, frozen=True):
     """Network device counters; the expressions must match a device's whole name."""
 
     device_include: Regex | None = None
+    """Only devices of these names; not together with device_exclude."""
     device_exclude: Regex | None = None
+    """All devices but those of these names."""
 
     def __post_init__(self) -> None:
         """Refuse both expressions at once, as node_exporter does."""
@@ -38,14 +50,20 @@ class FilesystemSettings(Collector, forbid_unknown_fields=True, frozen=True):
     mount_points_exclude: Regex = default(
         Regex(r"^/(dev|proc|run|sys|mnt|media|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)")
     )
+    """Mount points to leave out; finds anywhere in the path."""
     fs_types_exclude: Regex = default(
         Regex(
             r"^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs"
             r"|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|sysfs|tracefs)$"
         )
     )
-    # one dead mount costs a scrape this much once; after that it is skipped until it answers again
+    """Types of file system to leave out; finds anywhere in the type."""
     mount_timeout: Duration = default(Duration(2))
+    """A dead mount costs a scrape this much once; after that it is skipped until it answers again."""
+
+    def __post_init__(self) -> None:
+        """Refuse no time at all: no mount would answer."""
+        above_zero(self, "mount_timeout")
 
 
 class Collectors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -64,35 +82,48 @@ class Collectors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Scrape(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Time limits of one scrape."""
 
-    # a collector on a thread that takes longer has failed for this scrape and is left alone until it is back
     collector_timeout: Duration = default(Duration(5))
-    # what the scraper's own timeout header is shortened by, so that the answer arrives in time
+    """A collector on a thread that takes longer has failed, and is left alone until it is back."""
     timeout_offset: Duration = default(Duration(0.5))
+    """What the scraper's own time-out (a header) is shortened by, so that the answer arrives in time."""
+
+    def __post_init__(self) -> None:
+        """Refuse no time at all: every collector on a thread would fail."""
+        above_zero(self, "collector_timeout")
 
 
 class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Limits of the exporter's HTTP server."""
 
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 512
+    """Open connections at most; over it, the one that has been quiet longest makes room."""
     request_timeout: Duration = default(Duration(10))
+    """How long a request may take to arrive, and an answer to be taken."""
     idle_timeout: Duration = default(Duration(300))
+    """How long a connection stays open between two requests."""
+
+    def __post_init__(self) -> None:
+        """Refuse no time at all: every connection would close before its request came."""
+        above_zero(self, "request_timeout", "idle_timeout")
 
 
 class Sampler(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The timer behind the usage gauges."""
 
     interval: Duration = default(Duration(5))
+    """From one reading to the next, 1s to 60s."""
 
     def __post_init__(self) -> None:
         """Refuse what would burn CPU or make a window without samples."""
         if not 1 <= self.interval <= 60:
-            raise ValueError(f"expected an interval from 1s to 60s, got {self.interval}")
+            raise ValueError(f"interval: expected 1s to 60s, got {self.interval}")
 
 
 class Exporter(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Settings of `hostwatch serve`; every one has a default that works."""
 
     listen: str = "127.0.0.1:10101"
+    """ADDRESS:PORT; IPv6 in brackets, no address means all. A change needs a restart."""
     log: Logs = default(Logs())
     scrape: Scrape = default(Scrape())
     http: Http = default(Http())

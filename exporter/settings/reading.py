@@ -4,13 +4,13 @@ YAML is read with YAML 1.2's core types, so that `no`, `on` and `12:30` are text
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar, get_args
 
 import msgspec
 
-from exporter.settings.values import DURATION_EXPECTED, Duration, Regex
+from exporter.settings.values import DURATION_EXPECTED, Duration, Regex, shown
 
 if TYPE_CHECKING:
     import yaml
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 50_000
+MAX_KEY: Final = 200
+
+_COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -36,7 +39,8 @@ def load(path: Path, kind: type[S]) -> S:
     Raises SettingsError naming the file, the line, the key and what was expected there.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as err:
         raise SettingsError(f"{path}: cannot be read: {err.strerror}") from err
     return parse(data, kind, str(path))
@@ -58,7 +62,7 @@ def _with(settings: S, path: list[str], value: object) -> S:
 def parse(data: bytes, kind: type[S], name: str) -> S:
     """Return the settings that the YAML text `data` holds; `name` stands for the file in errors."""
     if len(data) > MAX_BYTES:
-        raise SettingsError(f"{name}: expected at most {MAX_BYTES} bytes, got {len(data)}")
+        raise SettingsError(f"{name}: expected at most {MAX_BYTES} bytes")
     plain, lines = _plain(data, name)
     try:
         return msgspec.convert({} if plain is None else plain, kind, dec_hook=_decode_own)
@@ -70,15 +74,15 @@ def _decode_own(kind: type, value: object) -> object:
     """Build the types that msgspec does not know."""
     if kind is Duration:
         if not isinstance(value, str):
-            raise ValueError(f"expected {DURATION_EXPECTED}, got {value!r}")
+            raise ValueError(f"expected {DURATION_EXPECTED}, got {shown(value)}")
         return Duration.parse(value)
     if kind is Regex:
         if not isinstance(value, str):
-            raise ValueError(f"expected a regular expression, got {value!r}")
+            raise ValueError(f"expected a regular expression, got {shown(value)}")
         try:
             re.compile(value)
-        except re.error as err:
-            raise ValueError(f"expected a regular expression, got {value!r}: {err}") from err
+        except (re.error, OverflowError, RecursionError) as err:
+            raise ValueError(f"expected a regular expression, got {shown(value)}: {err}") from err
         return Regex(value)
     raise NotImplementedError(kind)
 
@@ -88,7 +92,7 @@ def _field_at(kind: type[msgspec.Struct], path: str) -> tuple[type[msgspec.Struc
     holder: type[msgspec.Struct] = kind
     found: object = kind
     for key in re.split(r"[.\[]", path):
-        if not (isinstance(found, type) and issubclass(found, msgspec.Struct)):
+        if not key or not _is_struct(found):
             break
         holder = found
         found = next((f.type for f in msgspec.structs.fields(holder) if f.encode_name == key), None)
@@ -106,6 +110,8 @@ def _expected(kind: type[msgspec.Struct], path: str, what: str) -> str:
         return "unknown key" + (f", did you mean {near[0]}?" if near else f", expected one of {', '.join(known)}")
     if what.startswith("Invalid enum value"):
         return f"expected one of {', '.join(map(str, get_args(found)))}, got {what.removeprefix('Invalid enum value ')}"
+    if not what.startswith("Expected"):
+        return what  # ours already, perhaps with a user's own words in it
     for theirs, ours in _WORDS:
         what = re.sub(theirs, ours, what)
     return what
@@ -127,13 +133,29 @@ _WORDS: Final = (
 
 def _problem(message: str, kind: type[msgspec.Struct], name: str, lines: dict[str, int]) -> str:
     """Turn msgspec's "what - at `$.path`" into `file:line: path: what was expected`."""
-    what, _, where = message.partition(" - at `")
+    what, at, where = message.rpartition(" - at `")
+    if not at:
+        what, where = message, ""
     path = where.rstrip("`").removeprefix("$").removeprefix(".")
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what):
+    if unknown := re.fullmatch(r"(?s)Object contains unknown field `(.*)`", what):
         path = f"{path}.{unknown[1]}" if path else unknown[1]
+    else:
+        path, what = _deeper(kind, path, what)
     line = lines.get(path)
     place = name if line is None else f"{name}:{line}"
     return f"{place}: {path or 'top level'}: {_expected(kind, path, what)}"
+
+
+def _deeper(kind: type[msgspec.Struct], path: str, what: str) -> tuple[str, str]:
+    """Move the key that a struct's own check names, as in "listen: expected ...", from the text to the path."""
+    _, found = _field_at(kind, path)
+    key, colon, rest = what.partition(": ")
+    known = [f.encode_name for f in msgspec.structs.fields(found)] if _is_struct(found) else []
+    return (f"{path}.{key}".lstrip("."), rest) if colon and key in known else (path, what)
+
+
+def _is_struct(kind: object) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _plain(data: bytes, name: str) -> tuple[object, dict[str, int]]:
@@ -141,15 +163,32 @@ def _plain(data: bytes, name: str) -> tuple[object, dict[str, int]]:
     import yaml  # noqa: PLC0415 -- 1.5 MB that a daemon without a settings file does not need
 
     try:
+        _check_depth(data, name)
         node = yaml.compose(data, Loader=_loader())
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark
         place = f"{name}:{mark.line + 1}" if mark is not None else name
-        raise SettingsError(f"{place}: not valid YAML: {err.problem or err.context}") from err
+        what = ", ".join(part for part in (err.context, err.problem) if part)
+        raise SettingsError(f"{place}: not valid YAML: {what}") from err
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as err:
         raise SettingsError(f"{name}: not valid YAML: {str(err).splitlines()[0]}") from err
     lines: dict[str, int] = {}
     return (None if node is None else _value(node, "", name, lines, 0)), lines
+
+
+def _check_depth(data: bytes, name: str) -> None:
+    """Refuse a text that is nested too deep: composing it would exhaust the C stack and end the process."""
+    import yaml  # noqa: PLC0415 -- see _plain
+
+    depth = 0
+    for event in yaml.parse(data, Loader=_loader()):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                line = event.start_mark.line + 1 if event.start_mark is not None else 0
+                raise SettingsError(f"{name}:{line}: expected at most {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _value(node: "yaml.Node", path: str, name: str, lines: dict[str, int], depth: int) -> object:
@@ -161,6 +200,8 @@ def _value(node: "yaml.Node", path: str, name: str, lines: dict[str, int], depth
         raise SettingsError(f"{name}: expected at most {MAX_VALUES} values, aliases counted where they are used")
     if depth > MAX_DEPTH:
         raise SettingsError(f"{name}:{lines[path]}: {path}: expected at most {MAX_DEPTH} levels")
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+        raise SettingsError(f"{name}:{lines[path]}: {path}: expected a plain value, got the tag {shown(node.tag)}")
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, f"{path}[{i}]", name, lines, depth + 1) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
@@ -174,6 +215,8 @@ def _mapping(node: "yaml.MappingNode", path: str, name: str, lines: dict[str, in
         line = key.start_mark.line + 1
         if not isinstance(key.value, str):
             raise SettingsError(f"{name}:{line}: {path or 'top level'}: expected a text as key")
+        if len(key.value) > MAX_KEY:
+            raise SettingsError(f"{name}:{line}: {path or 'top level'}: expected keys of at most {MAX_KEY} characters")
         below = f"{path}.{key.value}" if path else key.value
         if key.value in out:
             raise SettingsError(f"{name}:{line}: {below}: key repeated, first seen on line {lines[below]}")
@@ -184,21 +227,20 @@ def _mapping(node: "yaml.MappingNode", path: str, name: str, lines: dict[str, in
 
 def _scalar(node: "yaml.Node", path: str, name: str) -> object:
     text: str = node.value
-    match node.tag:
-        case "tag:yaml.org,2002:null":
-            return None
-        case "tag:yaml.org,2002:bool":
-            return text.lower() == "true"
-        case "tag:yaml.org,2002:int":
-            return int(text)
-        case "tag:yaml.org,2002:float":
-            return float(text)
-        case "tag:yaml.org,2002:str":
-            return text
-        case other:
-            raise SettingsError(
-                f"{name}:{node.start_mark.line + 1}: {path}: expected a plain value, got the tag {other}"
-            )
+    try:
+        return _SCALARS[node.tag](text)
+    except (KeyError, ValueError) as err:  # a tag that we do not know, or one written before what is no such value
+        line = node.start_mark.line + 1
+        raise SettingsError(f"{name}:{line}: {path}: expected a plain value, got the tag {shown(node.tag)}") from err
+
+
+_SCALARS: Final[dict[str, Callable[[str], object]]] = {
+    "tag:yaml.org,2002:null": lambda _: None,
+    "tag:yaml.org,2002:bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "tag:yaml.org,2002:int": int,
+    "tag:yaml.org,2002:float": float,
+    "tag:yaml.org,2002:str": str,
+}
 
 
 def _loader() -> "type[yaml.CSafeLoader | yaml.SafeLoader]":

@@ -6,10 +6,17 @@ from typing import Final, TypeVar
 
 import msgspec
 
-_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+# twelve digits: more would be too much for a float before the limit below can tell
+_DURATION: Final = re.compile(
+    r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?(?:(\d{1,12})ms)?", re.ASCII
+)
 _DURATION_SECONDS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
-DURATION_PATTERN: Final = r"^(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
+DURATION_PATTERN: Final = r"^(?=\d)(\d{1,12}d)?(\d{1,12}h)?(\d{1,12}m)?(\d{1,12}s)?(\d{1,12}ms)?$"
+MAX_DAYS: Final = 366
 DURATION_EXPECTED: Final = "a duration such as 15s, 250ms or 1m30s"
+
+MAX_SHOWN: Final = 80
+_PORT: Final = re.compile("[0-9]{1,5}")
 
 T = TypeVar("T")
 
@@ -24,8 +31,11 @@ class Duration(float):
         """Return the duration that `text` writes, in seconds. Raises ValueError saying what was expected."""
         match = _DURATION.fullmatch(text)
         if not text or match is None:
-            raise ValueError(f"expected {DURATION_EXPECTED}, got {text!r}")
-        return cls(sum(int(n) * unit for n, unit in zip(match.groups(), _DURATION_SECONDS, strict=True) if n))
+            raise ValueError(f"expected {DURATION_EXPECTED}, got {shown(text)}")
+        seconds = sum(int(n) * unit for n, unit in zip(match.groups(), _DURATION_SECONDS, strict=True) if n)
+        if seconds > MAX_DAYS * 86400:
+            raise ValueError(f"expected at most {MAX_DAYS}d, got {shown(text)}")
+        return cls(seconds)
 
     def __str__(self) -> str:
         return f"{round(self * 1000)}ms" if self % 1 else f"{int(self)}s"
@@ -55,6 +65,12 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and bare == host):
-        raise ValueError(f"expected ADDRESS:PORT such as 127.0.0.1:10101 or [::1]:10101, got {text!r}")
+    if not colon or not _PORT.fullmatch(port) or int(port) > 65535 or (":" in host and bare == host):
+        raise ValueError(f"expected ADDRESS:PORT such as 127.0.0.1:10101 or [::1]:10101, got {shown(text)}")
     return bare, int(port)
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: quoted, and not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -1,5 +1,6 @@
 """/metrics: the page, narrowed by `collect[]`, gzip where the scraper takes it, within the scraper's own time."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs
@@ -17,27 +18,31 @@ _PLAIN_HEADERS: Final = ("Vary: Accept-Encoding",)
 class Metrics:
     """The handler of /metrics."""
 
-    def __init__(self, runner: Runner, timeout_offset: float) -> None:
+    def __init__(self, runner: Runner, timeout_offset: float, few_clients: Callable[[], bool] = lambda: False) -> None:
         self._runner = runner
         self._offset = timeout_offset
+        self._few_clients = few_clients
+        self._last: Request | None = None
+        self._wish: tuple[frozenset[str] | None, bool, float] = (None, False, DEFAULT_TIMEOUT)
 
     def __call__(self, request: Request, reply: Reply) -> None:
         """Scrape; 400 for a query that is not ours."""
-        names: frozenset[str] | None = None
-        if request.query:
+        if request is not self._last:  # the connection hands over the same object for the same bytes
             try:
-                names = wanted_collectors(request.query, self._runner.names)
+                names = wanted_collectors(request.query, self._runner.names) if request.query else None
             except ValueError as err:
                 reply(Response(400, f"400: {err}\n".encode()))
                 return
-        gzip = accepts_gzip(request.headers.get(b"accept-encoding", b""))
+            gzip = accepts_gzip(request.headers.get(b"accept-encoding", b""))
+            seconds = scrape_timeout(request.headers.get(b"x-prometheus-scrape-timeout-seconds", b""), self._offset)
+            self._last, self._wish = request, (names, gzip, seconds)
+        names, gzip, seconds = self._wish
         headers = _GZIP_HEADERS if gzip else _PLAIN_HEADERS
 
         def deliver(page: bytes) -> None:
             reply(Response(200, page, CONTENT_TYPE, headers))
 
-        timeout = scrape_timeout(request.headers.get(b"x-prometheus-scrape-timeout-seconds", b""), self._offset)
-        self._runner.scrape(deliver, names=names, gzip=gzip, timeout=timeout)
+        self._runner.scrape(deliver, names=names, gzip=gzip, timeout=seconds, now=self._few_clients())
 
 
 def wanted_collectors(query: str, known: tuple[str, ...]) -> frozenset[str] | None:

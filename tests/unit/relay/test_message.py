@@ -87,6 +87,10 @@ def test_severity_is_said_by_mark_and_by_word() -> None:
     assert message(resolved(alert())).text == ":large_green_circle: *RESOLVED*  HostCpuHigh on web-01 after 12 min"
 
 
+def test_a_blank_of_another_alphabet_does_not_end_a_link() -> None:
+    assert wording.link("http://p.example/\xa00", "Graph") == "<http://p.example/%C2%A00|Graph>"
+
+
 def test_a_silence_is_never_wider_than_its_group() -> None:
     wide = message({**alert(), "labels": {}}, groupLabels={})
     assert "silences|Silence>" in str(wide.attachments)

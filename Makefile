@@ -1,0 +1,95 @@
+# hostwatch: `make` alone prints help.
+PYTHON ?= python3
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+VENV := .venv/bin/python
+RUN_STAMP := .venv/run.stamp
+DEV_STAMP := .venv/dev.stamp
+SCRIPTS := stack/apt.sh stack/venv.sh stack/soak.sh .ci/run
+# what tests run beside Python's packages
+TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3
+UV := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+# a name on the command line wins over these: make up PROMETHEUS_PORT=9190
+export EXPORTER_PORT RELAY_PORT PROMETHEUS_PORT ALERTMANAGER_PORT HOSTWATCH_STATE
+
+.PHONY: help
+help: ## this text
+	@echo 'hostwatch: make TARGET'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1#\2/p' $(MAKEFILE_LIST) | while IFS='#' read -r name text; do \
+		printf '%-9s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo '  PYTHON=python3                  which Python makes .venv: 3.11, 3.12 or 3.13'
+	@echo '  EXPORTER_PORT=10101  RELAY_PORT=10102  PROMETHEUS_PORT=9090  ALERTMANAGER_PORT=9093'
+
+.PHONY: up
+up: $(RUN_STAMP) ## exporter, relay, Prometheus and Alertmanager, wired together, until Ctrl-C
+	@exec $(VENV) -m stack up
+
+.PHONY: down
+down: ## stop what `make up` runs, from another terminal
+	@if [ -x $(VENV) ]; then exec $(VENV) -m stack down; else echo 'No stack runs: there is no .venv.'; fi
+
+.PHONY: test
+test: $(DEV_STAMP) test-packages ## every test, with the real parts, and coverage
+	@exec $(VENV) -m pytest --cov=exporter --cov-report=term --cov-fail-under=90 tests prometheus/tests
+
+.PHONY: soak
+soak: $(DEV_STAMP) test-packages ## every test with full counts; the result goes to docs/proof/
+	@exec bash stack/soak.sh docs/proof/soak.txt
+
+.PHONY: check
+check: $(DEV_STAMP) ## lint, types and the fast tests, in under a minute
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/shellcheck $(SCRIPTS)
+	@.venv/bin/yamllint --strict .
+	@exec $(VENV) -m pytest -q -m 'not slow'
+
+.PHONY: bench
+bench: $(DEV_STAMP) bench-packages ## side by side with node_exporter; the result goes to docs/proof/
+	@exec $(VENV) -m bench
+
+.PHONY: venv
+venv: $(DEV_STAMP) ## .venv from the lock files with hashes, development packages included
+	@:
+
+.PHONY: golden
+golden: $(DEV_STAMP) ## write golden files and generated documents anew: review the difference
+	@$(VENV) -m pytest -q tests/golden --rewrite-golden
+	@exec $(VENV) -m tests.support.catalogue
+
+.PHONY: lock
+lock: $(DEV_STAMP) ## resolve requirements/*.txt anew
+	@$(UV) --extra relay pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(UV) --extra dev -c requirements/run.txt pyproject.toml requirements/build.in -o requirements/dev.txt
+
+.PHONY: dist
+dist: $(RUN_STAMP) ## source archive and wheel in dist/
+	@exec $(VENV) -m hatchling build
+
+.PHONY: clean
+clean: ## remove what was built, .venv and the state of `make up`
+	@if [ -x $(VENV) ]; then $(VENV) -m stack down; fi
+	@rm -rf .venv .local dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml stack/venv.sh
+	@sh stack/venv.sh $(PYTHON) run
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt pyproject.toml stack/venv.sh
+	@sh stack/venv.sh $(PYTHON) dev
+	@touch $@ $(RUN_STAMP)
+
+# where they cannot be installed the tests that need them say so, one by one
+.PHONY: test-packages bench-packages
+test-packages:
+	@sh stack/apt.sh $(TEST_PACKAGES) || [ $$? -eq 3 ]
+
+bench-packages:
+	@sh stack/apt.sh prometheus-node-exporter

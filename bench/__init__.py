@@ -1,0 +1,1 @@
+"""The side-by-side benchmark against node_exporter: `python -m bench`, or `make bench`."""

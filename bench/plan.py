@@ -1,0 +1,54 @@
+"""How much is measured: the counts of a full run and of a quick one. Times are in seconds."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Blocks are interleaved over all servers; every figure is the median of its blocks."""
+
+    name: str
+    warm_up_scrapes: int
+    hot_blocks: int
+    hot_scrapes: int
+    paced_blocks: int
+    paced_scrapes: int
+    paced_interval: float
+    idle_blocks: int
+    # a multiple of the sampler's default interval, so that every block holds as many samples
+    idle_seconds: float
+    cold_starts: int
+    load_blocks: int
+    load_seconds: float
+    load_connections: int = 64
+
+
+FULL: Final = Plan(
+    name="full",
+    warm_up_scrapes=200,
+    hot_blocks=7,
+    hot_scrapes=400,
+    paced_blocks=5,
+    paced_scrapes=30,
+    paced_interval=1.0,
+    idle_blocks=4,
+    idle_seconds=15.0,
+    cold_starts=25,
+    load_blocks=5,
+    load_seconds=12.0,
+)
+QUICK: Final = Plan(
+    name="quick",
+    warm_up_scrapes=20,
+    hot_blocks=5,
+    hot_scrapes=40,
+    paced_blocks=2,
+    paced_scrapes=3,
+    paced_interval=0.5,
+    idle_blocks=1,
+    idle_seconds=5.0,
+    cold_starts=2,
+    load_blocks=1,
+    load_seconds=1.0,
+)

@@ -1,0 +1,153 @@
+"""The rows of the result: which measure of which servers, in which unit, against which goal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from bench.goals import Goal
+from bench.peers import OURS_D, OURS_QUIET, OURS_T, PEER_D, PEER_STRICT, PEER_T
+from bench.summary import Record, Summary, mean, median, ratio
+
+
+class Unit(NamedTuple):
+    """How a figure is shown: its base unit times `scale`, with `digits` after the point."""
+
+    name: str
+    scale: float
+    digits: int
+
+
+MICROSECONDS: Final = Unit("us", 1e6, 0)
+MILLISECONDS: Final = Unit("ms", 1e3, 1)
+MS_PER_SECOND: Final = Unit("ms/s", 1e3, 3)
+KIBIBYTES: Final = Unit("KiB", 1 / 1024, 0)
+COUNT: Final = Unit("", 1, 0)
+RATE: Final = Unit("1/s", 1, 0)
+
+Middle = Callable[[Sequence[float]], Summary | None]
+
+
+class Pair(NamedTuple):
+    """Two servers that are compared, and the name of the comparison."""
+
+    name: str
+    ours: str
+    peer: str | None
+
+
+EQUAL: Final = Pair("T", OURS_T, PEER_T)
+STRICT: Final = Pair("T strict", OURS_T, PEER_STRICT)
+DEFAULTS: Final = Pair("D", OURS_D, PEER_D)
+OURS_ALONE: Final = Pair("D", OURS_D, None)
+QUIET: Final = Pair("D, no sampler", OURS_QUIET, PEER_D)
+
+
+class Measure(NamedTuple):
+    """One measure, shown once for each pair; goals are by the pair's name."""
+
+    key: str
+    title: str
+    unit: Unit
+    pairs: tuple[Pair, ...]
+    goals: dict[str, Goal]
+    middle: Middle = median
+
+
+_ALL: Final = (EQUAL, STRICT, DEFAULTS)
+_TWO: Final = (EQUAL, DEFAULTS)
+_NONE: Final[dict[str, Goal]] = {}
+
+MEASURES: Final = (
+    Measure("hot_cpu", "CPU per scrape, hot", MICROSECONDS, _ALL, {"T": Goal(0.14, 0.10)}),
+    Measure("paced_cpu", "CPU per scrape, paced, with background", MICROSECONDS, _ALL, {"T": Goal(0.22, 0.16)}),
+    Measure("hot_p50", "p50, hot", MICROSECONDS, _ALL, {"T": Goal(0.2)}),
+    Measure("hot_p99", "p99, hot", MICROSECONDS, _ALL, {"T": Goal(0.2)}),
+    Measure("paced_p50", "p50, paced", MICROSECONDS, _ALL, _NONE),
+    Measure("paced_p99", "p99, paced", MICROSECONDS, _ALL, _NONE),
+    Measure(
+        "idle_cpu",
+        "idle CPU",
+        MS_PER_SECOND,
+        (QUIET, DEFAULTS, EQUAL),
+        {QUIET.name: Goal(0.1, absolute=True)},
+        mean,
+    ),
+    Measure("sampler_cpu", "idle CPU, the sampler's part", MS_PER_SECOND, (OURS_ALONE,), _NONE, mean),
+    Measure("rss_idle", "resident memory, before scrapes", KIBIBYTES, _ALL, {"D": Goal(1.2)}),
+    Measure("rss", "resident memory, after scrapes", KIBIBYTES, _ALL, {"D": Goal(1.2)}),
+    Measure("pss", "proportional memory, after scrapes", KIBIBYTES, _TWO, _NONE),
+    Measure("cold_start", "cold start, exec to first page", MILLISECONDS, _TWO, _NONE),
+    Measure("load_rate", "64 scrapers: good answers", RATE, _TWO, {"T": Goal(5, at_least=True)}),
+    Measure(
+        "load_errors",
+        "64 scrapers: errors",
+        COUNT,
+        _TWO,
+        {"T": Goal(0, absolute=True), "D": Goal(0, absolute=True)},
+        lambda blocks: median([sum(blocks)]) if blocks else None,
+    ),
+    Measure("load_p50", "64 scrapers: p50", MICROSECONDS, _TWO, _NONE),
+    Measure("load_p99", "64 scrapers: p99", MICROSECONDS, _TWO, _NONE),
+    Measure("load_cpu", "64 scrapers: CPU per answer", MICROSECONDS, _TWO, _NONE),
+    Measure("load_rss", "64 scrapers: resident memory, after", KIBIBYTES, _TWO, _NONE),
+    Measure("wire", "bytes on the wire, with head", COUNT, _ALL, _NONE),
+    Measure("page", "bytes of the page", COUNT, _ALL, _NONE),
+    Measure("samples", "samples", COUNT, _ALL, _NONE),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result. Figures are in the unit that is shown."""
+
+    key: str
+    title: str
+    pair: str
+    unit: str
+    digits: int
+    ours: Summary | None
+    peer: Summary | None
+    ratio: Summary | None
+    goal: Goal | None
+
+    @property
+    def measured(self) -> float | None:
+        """What the goal limits: our figure or the ratio; None when it was not measured."""
+        chosen = self.ours if self.goal and self.goal.absolute else self.ratio
+        return chosen.value if chosen else None
+
+    @property
+    def verdict(self) -> str:
+        """The goal's verdict; empty without a goal."""
+        return self.goal.verdict(self.measured) if self.goal else ""
+
+    @property
+    def missed(self) -> bool:
+        """Whether there is a goal that is not met."""
+        return self.goal is not None and not self.goal.is_met(self.measured)
+
+
+def make_rows(record: Record) -> list[Row]:
+    """Return every row of the result, in the order of MEASURES."""
+    return [_row(record, measure, pair) for measure in MEASURES for pair in measure.pairs]
+
+
+def _row(record: Record, measure: Measure, pair: Pair) -> Row:
+    unit = measure.unit
+    ours = [block * unit.scale for block in record.blocks(pair.ours, measure.key)]
+    peer = [block * unit.scale for block in record.blocks(pair.peer, measure.key)] if pair.peer else []
+    mine, theirs = measure.middle(ours), measure.middle(peer)
+    quotient = ratio(ours, peer)
+    if measure.middle is mean and mine and theirs and theirs.value:
+        quotient = ratio([mine.value], [theirs.value])
+    return Row(
+        measure.key,
+        measure.title,
+        pair.name,
+        unit.name,
+        unit.digits,
+        mine,
+        theirs,
+        quotient,
+        measure.goals.get(pair.name),
+    )

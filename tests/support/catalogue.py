@@ -1,0 +1,171 @@
+"""docs/metrics.md and docs/settings.md, written from the code: `python -m tests.support.catalogue [--check]`."""
+
+import ast
+import inspect
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+
+from exporter.collectors import COLLECTORS
+from exporter.collectors.runner import FAMILIES
+from exporter.exposition import Family
+from exporter.settings import Duration, Regex
+from exporter.settings.exporter import Collectors, Exporter
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+
+_METRICS: Final = """\
+# Metrics
+
+Every family that `hostwatch serve` may expose, by collector. Written by `python -m tests.support.catalogue`; a test
+keeps it in step with the code. A family stands on the page only where this machine has something to say: absent, never
+zero.
+
+`node_*` has the names, labels, types and meanings of node_exporter; `host_*` is ours. A collector is switched off with
+`collectors.NAME.enabled: false` in the settings file, and a scrape can ask for some only: `/metrics?collect[]=NAME`.
+"""
+_SETTINGS: Final = """\
+# Settings of `hostwatch serve`
+
+Every key of the settings file (YAML), with its default; all may be left out. Written by
+`python -m tests.support.catalogue`; a test keeps it in step with the code. `hostwatch config check FILE` says whether a
+file can be used, `hostwatch config schema` prints the same as JSON Schema for editors. SIGHUP reads the file again.
+"""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else ""
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def _family_row(family: Family) -> tuple[str, ...]:
+    return _code(family.name), family.kind, ", ".join(_code(label) for label in family.labels), _cell(family.help)
+
+
+def metrics() -> str:
+    """Return docs/metrics.md."""
+    head = ("name", "type", "labels", "meaning and source")
+    parts = [_METRICS.rstrip()]
+    for row in COLLECTORS:
+        doc = inspect.getdoc(row.kind) or ""
+        kind = type(getattr(Collectors(), row.kind.name))
+        keys = [_code(f"collectors.{row.kind.name}.{field.encode_name}") for field in msgspec.structs.fields(kind)]
+        parts += ["", f"## {row.kind.name}", "", " ".join(doc.split()), ""]
+        parts += ["On every system. " if not row.linux else "On Linux. "]
+        parts[-1] += f"Settings: {', '.join(keys)}; see [settings](settings.md)."
+        parts += ["", *_table(head, (_family_row(family) for family in row.kind.families))]
+    parts += ["", "## About each collector", "", "Of every collector that was asked for, whatever became of it.", ""]
+    parts += _table(head, (_family_row(family) for family in FAMILIES))
+    return "\n".join(parts) + "\n"
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Return the text under each field of a settings class, its bases' included."""
+    out: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("exporter."):
+            body = ast.parse(inspect.getsource(base)).body[0]
+            assert isinstance(body, ast.ClassDef)
+            for field, text in zip(body.body, body.body[1:], strict=False):
+                if (
+                    isinstance(field, ast.AnnAssign)
+                    and isinstance(text, ast.Expr)
+                    and isinstance(text.value, ast.Constant)
+                ):
+                    assert isinstance(field.target, ast.Name)
+                    out[field.target.id] = " ".join(str(text.value.value).split())
+    return out
+
+
+def _type_name(kind: Any) -> str:
+    """Return a type in a user's words."""
+    names = {Duration: "duration", Regex: "regular expression", str: "text", bool: "true or false", int: "whole number",
+             float: "number", type(None): "nothing"}  # fmt: skip
+    if kind in names:
+        return names[kind]
+    if get_origin(kind) is typing.Literal:
+        return " or ".join(_code(str(value)) for value in get_args(kind))
+    if get_origin(kind) is typing.Annotated:
+        plain, *metas = get_args(kind)
+        limits = [
+            f"{sign} {value}" for meta in metas for sign, value in (("≥", meta.ge), ("≤", meta.le)) if value is not None
+        ]
+        return ", ".join((_type_name(plain), *limits))
+    if get_origin(kind) in (list, tuple, frozenset, set):
+        return "list of " + _type_name(get_args(kind)[0])
+    if get_origin(kind) is dict:
+        return f"mapping of {_type_name(get_args(kind)[0])} to {_type_name(get_args(kind)[1])}"
+    if get_args(kind):  # a union; that a key may be left out needs no word
+        return " or ".join(_type_name(part) for part in get_args(kind) if part is not type(None))
+    return str(getattr(kind, "__name__", kind))
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return _code(str(value).lower())
+    return _code(str(value)) if not isinstance(value, tuple | list | dict | frozenset) or value else "none"
+
+
+def _settings_rows(value: msgspec.Struct, path: str) -> Iterator[tuple[str, ...]]:
+    meanings = _meanings(type(value))
+    for field in msgspec.structs.fields(type(value)):
+        below = getattr(value, field.name)
+        key = f"{path}{field.encode_name}"
+        if isinstance(below, msgspec.Struct):
+            yield from _settings_rows(below, key + ".")
+        else:
+            yield _code(key), _type_name(field.type), _default(below), _cell(meanings[field.name])
+
+
+def settings() -> str:
+    """Return docs/settings.md. Raises KeyError naming a field that has no text under it."""
+    head = ("key", "type", "default", "meaning")
+    parts = [_SETTINGS]
+    plain = [
+        field for field in Exporter.__struct_fields__ if not isinstance(getattr(Exporter(), field), msgspec.Struct)
+    ]
+    rows = list(_settings_rows(Exporter(), ""))
+    parts += _table(head, (row for row in rows if row[0].strip("`") in plain))
+    for field in Exporter.__struct_fields__:
+        value = getattr(Exporter(), field)
+        if isinstance(value, msgspec.Struct):
+            parts += ["", f"## {field}", "", inspect.getdoc(type(value)) or "", ""]
+            parts += _table(head, _settings_rows(value, field + "."))
+    return "\n".join(parts) + "\n"
+
+
+PAGES: Final = {"metrics.md": metrics, "settings.md": settings}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages; with --check write nothing and return 1 where one is out of step."""
+    stale = [name for name, make in PAGES.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != make()]
+    if "--check" in arguments:
+        for name in stale:
+            print(f"docs/{name} is out of step: run python -m tests.support.catalogue", file=sys.stderr)
+        return int(bool(stale))
+    DOCS.mkdir(exist_ok=True)
+    for name in stale:
+        (DOCS / name).write_text(PAGES[name]())
+        print(f"wrote docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

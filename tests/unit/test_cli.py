@@ -1,0 +1,157 @@
+"""The command line: help everywhere, exit codes for scripts, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from exporter import __version__, cli
+from tests.support.exporter import ROOT
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process; return exit code, standard output and standard error."""
+    result = CliRunner().invoke(cli.main, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def hostwatch(*arguments: str | bytes, stdout: int = subprocess.PIPE, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command for real."""
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments],
+        cwd=ROOT,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="surrogateescape",
+        timeout=30,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def _commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    if isinstance(command, click.Group):
+        for name, sub in command.commands.items():
+            found += _commands(sub, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("path", _commands(cli.main), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...], option: str) -> None:
+    code, out, err = run(*path, option)
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    assert all(len(line) <= 100 for line in out.splitlines())
+    if path and not isinstance(_command(path), click.Group):
+        assert "Example" in out
+
+
+def _command(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = cli.main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version") == (0, f"hostwatch, version {__version__}\n", "")
+
+
+BAD = {
+    "unknown command": (("sevre",), "No such command 'sevre'"),
+    "unknown option": (("serve", "--listne", "x"), "No such option"),
+    "unknown format": (("serve", "--log-format", "xml"), "'xml' is not one of 'json', 'text'"),
+    "argument too many": (("serve", "now"), "unexpected extra argument"),
+    "address": (("serve", "--listen", "localhost"), "--listen: expected ADDRESS:PORT such as"),
+    "empty address": (("serve", "--listen", ""), "--listen: expected ADDRESS:PORT such as"),
+    "missing file": (("serve", "--config", "/no/such.yml"), "/no/such.yml: cannot be read: No such file or directory"),
+    "directory": (("serve", "--config", "/"), "is a directory"),
+    "check of nothing": (("config", "check"), "Missing argument 'FILE'"),
+    "check of a missing file": (("config", "check", "/no/such.yml"), "/no/such.yml: cannot be read: No such file"),
+    "unknown kind": (("config", "schema", "--kind", "x"), "'x' is not one of 'exporter', 'relay'"),
+    "relay's address": (("relay", "--listen", "x"), "--listen: expected ADDRESS:PORT such as"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_a_wrong_call_says_what_is_wrong_and_ends_with_2(arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_no_command_at_all_shows_the_help() -> None:
+    code, out, err = run()
+    assert code in {0, 2}
+    assert "Commands:" in out + err
+
+
+@pytest.mark.parametrize("kind", ["exporter", "relay"])
+def test_check_says_that_settings_are_good(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"{kind}.yml"
+    file.write_text("log: {level: debug}\n")
+    assert run("config", "check", str(file)) == (0, f"{file}: good settings for {kind}\n", "")
+
+
+def test_check_knows_whose_settings_a_file_holds_or_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text("database: /x\n")
+    code, _, err = run("config", "check", str(file))
+    assert code == 2
+    assert f"{file}:1: database: unknown key" in err
+    assert run("config", "check", "--kind", "relay", str(file))[0] == 0
+
+
+def test_check_ends_with_2_for_bad_settings_for_real(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("collectors:\n  cpuu: {}\n")
+    done = hostwatch("config", "check", str(file))
+    expected = f"{file}:2: collectors.cpuu: unknown key, did you mean cpu?\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
+@pytest.mark.parametrize("kind", ["exporter", "relay"])
+def test_the_schema_is_json(kind: str) -> None:
+    code, out, _ = run("config", "schema", "--kind", kind)
+    assert code == 0
+    assert json.loads(out)["title"] == f"hostwatch {kind.capitalize()}"
+
+
+def test_serve_ends_with_2_for_bad_settings_for_real(tmp_path: Path) -> None:
+    file = tmp_path / "exporter.yml"
+    file.write_text("listen: nowhere\n")
+    done = hostwatch("serve", "--config", str(file))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{file}:1: listen: expected ADDRESS:PORT")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_gets_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = hostwatch("config", "schema", stdout=write)
+    finally:
+        os.close(write)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    assert done.returncode != 0
+
+
+def test_a_file_name_that_is_no_text_is_told_as_it_can_be(tmp_path: Path) -> None:
+    done = hostwatch("config", "check", os.fsencode(tmp_path) + b"/\xff.yml")
+    assert done.returncode == 2
+    assert "cannot be read: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
