@@ -6,18 +6,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from exporter import __version__, collectors, logs
 from exporter.collectors import Parts
 from exporter.collectors.exporter import SettingsState
-from exporter.collectors.filesystem import FileSystemUses
+from exporter.collectors.kernel_usage import KernelUsage
 from exporter.collectors.runner import Runner
-from exporter.history import History, Sampler
+from exporter.history import History, Reading, Sampler
 from exporter.kernel import KernelFiles
-from exporter.portable import FileSystemUse, read_file_systems
 from exporter.server.http import Handler, Routes
 from exporter.server.listener import Server
 from exporter.settings import SettingsError, load, override, parse_address
@@ -47,7 +46,7 @@ class Machine:
         self.runner = Runner(collectors.make(parts), files, settings.scrape.collector_timeout)
         self.sampler: Sampler | None = None
         if settings.collectors.usage.enabled:
-            self.sampler = Sampler(history, settings.sampler.interval, _file_system_reader(files, settings))
+            self.sampler = Sampler(history, settings.sampler.interval, _reader(files, settings))
         self.routes = _routes(self.runner, settings, few_clients)
         self._files = files
 
@@ -76,8 +75,13 @@ def _routes(runner: Runner, settings: Exporter, few_clients: Callable[[], bool])
     )
 
 
-def _file_system_reader(files: KernelFiles, settings: Exporter) -> Callable[[], Sequence[FileSystemUse]]:
-    return FileSystemUses(files, settings.collectors.filesystem) if sys.platform == "linux" else read_file_systems
+def _reader(files: KernelFiles, settings: Exporter, platform: str = sys.platform) -> Callable[[], Reading]:
+    """Return what reads a sample on this system."""
+    if platform == "linux":
+        return KernelUsage(files, settings.collectors.filesystem)
+    from exporter.portable import read_usage  # noqa: PLC0415 -- psutil only where it is needed
+
+    return read_usage
 
 
 class Daemon:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from exporter.logs import Log
-from exporter.portable import CpuTime, FileSystemUse, read_cpu_times, read_memory_ratio, read_swap_ratio
 
 log = Log(__name__)
 
@@ -18,8 +17,33 @@ WINDOW_SECONDS: Final = 15
 """The time over which CPU usage is averaged, less while there are no samples that old."""
 
 
+class CpuTime(NamedTuple):
+    """Seconds that one core, or all together, was busy and was there, since boot."""
+
+    busy: float
+    total: float
+
+
+class FileSystemUse(NamedTuple):
+    """How full a file system is for those who are not root, as df(1) counts it; 0 to 1."""
+
+    device: str
+    fs_type: str
+    mount_point: str
+    ratio: float
+
+
+class Reading(NamedTuple):
+    """What is read of the machine for one sample; ratios are 0 to 1, None where the system does not tell."""
+
+    cpu: tuple[CpuTime, ...]
+    memory: float | None
+    swap: float | None
+    file_systems: tuple[FileSystemUse, ...]
+
+
 class Sample(NamedTuple):
-    """One reading; ratios are 0 to 1, None where the system does not tell."""
+    """A reading and its moment."""
 
     monotonic: float
     cpu: tuple[CpuTime, ...]
@@ -87,12 +111,10 @@ class Sampler:
 
     FIRST_SECONDS: Final = 1.0
 
-    def __init__(
-        self, history: History, interval: float, read_file_systems: Callable[[], Sequence[FileSystemUse]]
-    ) -> None:
+    def __init__(self, history: History, interval: float, read: Callable[[], Reading]) -> None:
         self._history = history
         self._interval = interval
-        self._read_file_systems = read_file_systems
+        self._read = read
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="sampler")
 
@@ -109,7 +131,7 @@ class Sampler:
         failing = False
         while True:
             try:
-                self._history.add(self.sample())
+                self._history.add(Sample(time.monotonic(), *self._read()))
                 failing = False
             except Exception as err:  # noqa: BLE001 -- the sampler's boundary: the next tick tries again
                 if not failing:
@@ -118,8 +140,3 @@ class Sampler:
             if self._stop.wait(wait):
                 return
             wait = self._interval
-
-    def sample(self) -> Sample:
-        """Read everything once."""
-        file_systems = tuple(self._read_file_systems())
-        return Sample(time.monotonic(), tuple(read_cpu_times()), read_memory_ratio(), read_swap_ratio(), file_systems)

@@ -2,29 +2,21 @@
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import psutil
+
+from exporter.history import CpuTime, FileSystemUse, Reading
 
 T = TypeVar("T")
 
 NAMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
 
-class CpuTime(NamedTuple):
-    """Seconds that one core, or all together, was busy and was there, since boot."""
-
-    busy: float
-    total: float
-
-
-class FileSystemUse(NamedTuple):
-    """How full a file system is for those who are not root, as df(1) counts it; 0 to 1."""
-
-    device: str
-    fs_type: str
-    mount_point: str
-    ratio: float
+def read_usage() -> Reading:
+    """Return everything that a sample holds; may block on a dead mount."""
+    cpu, file_systems = tuple(read_cpu_times()), tuple(read_file_systems())
+    return Reading(cpu, read_memory_ratio(), read_swap_ratio(), file_systems)
 
 
 def read_cpu_times() -> list[CpuTime]:

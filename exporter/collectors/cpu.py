@@ -22,7 +22,7 @@ GUEST_SECONDS: Final = Family(
 # columns of a cpu line, man proc(5)
 MODES: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 GUEST_MODES: Final = ("user", "nice")
-_IDLE: Final = MODES.index("idle")
+IDLE: Final = MODES.index("idle")
 _COLUMNS: Final = len(MODES) + len(GUEST_MODES)
 # an idle counter that falls by more than this is a core that came back with new counters, not the kernel's jitter
 RESET_SECONDS: Final = 3
@@ -73,7 +73,7 @@ class Cpu:
 
     def _put(self, index: int, line: bytes) -> None:
         ticks, last = parse_cpu_line(line), self._ticks[index]
-        if last[_IDLE] - ticks[_IDLE] <= RESET_SECONDS * self._ticks_per_second:
+        if last[IDLE] - ticks[IDLE] <= RESET_SECONDS * self._ticks_per_second:
             ticks = list(map(max, ticks, last))
         self._ticks[index] = ticks
         self._lines[index] = line

@@ -4,8 +4,8 @@ from typing import ClassVar, Final
 
 from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader
 from exporter.exposition import Block, Family, Layout
+from exporter.history import FileSystemUse
 from exporter.kernel import KernelFiles
-from exporter.portable import FileSystemUse
 from exporter.settings.exporter import FilesystemSettings
 
 _LABELS: Final = ("device", "fstype", "mountpoint")

@@ -13,9 +13,8 @@ from exporter.collectors.exporter import ExporterState, SettingsState
 from exporter.collectors.filesystem import FileSystem
 from exporter.collectors.mounts import MountTable, Usage, UsageReader
 from exporter.collectors.runner import Runner
-from exporter.history import History, Sample
+from exporter.history import CpuTime, FileSystemUse, History, Sample
 from exporter.kernel import KernelFiles
-from exporter.portable import CpuTime, FileSystemUse
 from exporter.settings.exporter import Collectors
 
 HOSTS: Final = Path(__file__).parents[1] / "fixtures" / "hosts"

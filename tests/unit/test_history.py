@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from exporter.history import WINDOW_SECONDS, History, Sample, Sampler, busy_ratios
-from exporter.portable import CpuTime
+from exporter.history import WINDOW_SECONDS, CpuTime, History, Reading, Sample, Sampler, busy_ratios
+from exporter.portable import read_usage
 
 
 def sample(at: float, *cores: tuple[float, float]) -> Sample:
@@ -108,7 +108,7 @@ class Ring(History):
 def test_sampler_fills_the_history_from_the_running_system_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sampler, "FIRST_SECONDS", 0.001)
     ring = Ring(3)
-    sampler = Sampler(ring, 0.001, list)
+    sampler = Sampler(ring, 0.001, read_usage)
     sampler.start()
     assert ring.enough.wait(20)
     sampler.stop()
@@ -127,10 +127,10 @@ def test_failing_sample_is_told_once_and_tried_again(
     monkeypatch.setattr(Sampler, "FIRST_SECONDS", 0.001)
     ring, tries = Ring(1), iter(range(100))
 
-    def read() -> list:
+    def read() -> Reading:
         if next(tries) < 3:
             raise OSError("sick")
-        return []
+        return Reading((), None, None, ())
 
     sampler = Sampler(ring, 0.001, read)
     with caplog.at_level(logging.INFO):

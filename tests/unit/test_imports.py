@@ -17,9 +17,9 @@ ROOT = Path(exporter.__file__).parent
 
 # the floors, from below; what stands on one floor does not import its neighbours, but where ALLOWED says so
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("exposition", "kernel", "logs", "settings", "portable", "clients"),
+    ("exposition", "kernel", "logs", "settings", "clients"),
     ("history", "server"),
-    ("collectors", "probes", "fleet", "drills"),
+    ("collectors", "portable", "probes", "fleet", "drills"),
     ("web",),
     ("daemon", "relay", "doctor"),
     ("cli",),
@@ -30,7 +30,7 @@ FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 ALLOWED = {("probes", "fleet"), ("clients", "logs"), ("clients", "settings")}
 
 # third-party packages that `hostwatch serve` may import, with zero settings; the last is msgspec's, on Python 3.11
-THIRD_PARTY = {"click", "httptools", "isal", "msgspec", "psutil", "typing_extensions"}
+THIRD_PARTY = {"click", "httptools", "isal", "msgspec", "typing_extensions"}
 # parts of the standard library and of third parties that cost megabytes and that a daemon has no use for
 NEVER = {
     "yaml",

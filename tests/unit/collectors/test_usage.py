@@ -4,8 +4,7 @@ import pytest
 
 from exporter.collectors.collector import NoData
 from exporter.collectors.usage import UsageGauges
-from exporter.history import History, Sample
-from exporter.portable import CpuTime, FileSystemUse
+from exporter.history import CpuTime, FileSystemUse, History, Sample
 from tests.support.kernel import rows_of
 
 FS = FileSystemUse("/dev/vda", "ext4", "/", 0.5)

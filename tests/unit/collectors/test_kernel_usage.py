@@ -1,0 +1,58 @@
+"""The usage gauges' numbers on Linux: against psutil on the running kernel, and on files that lack something."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.collectors.kernel_usage import KernelUsage, cpu_time, parse_memory_ratios
+from exporter.history import CpuTime
+from exporter.kernel import KernelError, KernelFiles
+from exporter.portable import read_cpu_times, read_memory_ratio, read_swap_ratio
+from exporter.settings.exporter import FilesystemSettings
+
+
+def test_core_is_busy_when_neither_idle_nor_waiting() -> None:
+    line = b"cpu0 100 20 30 400 50 1 2 3 90 9"
+    assert cpu_time(line, 100) == CpuTime(1.56, 6.06)
+
+
+@pytest.mark.parametrize(
+    ("text", "ratios"),
+    [
+        (b"MemTotal: 1000 kB\nMemAvailable: 250 kB\nSwapTotal: 400 kB\nSwapFree: 100 kB\n", (0.75, 0.75)),
+        (b"MemTotal: 1000 kB\nMemAvailable: 250 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n", (0.75, None)),
+        (b"MemTotal: 1000 kB\nMemFree: 250 kB\n", (None, None)),
+    ],
+    ids=["all", "no swap", "before 3.14"],
+)
+def test_absent_not_zero_what_the_kernel_does_not_tell(text: bytes, ratios: tuple[float | None, float | None]) -> None:
+    assert parse_memory_ratios(text) == ratios
+
+
+@pytest.mark.parametrize("text", [b"", b"MemTotal: 0 kB\n", b"MemTotal: 1000 kB\nMemAvailable: 25", b"\xff\x00"])
+def test_file_that_is_not_the_kernels_is_refused(text: bytes) -> None:
+    with pytest.raises(KernelError, match="proc/meminfo"):
+        parse_memory_ratios(text)
+
+
+@pytest.mark.needs("linux")
+def test_psutil_agrees_on_the_running_kernel() -> None:
+    before = read_cpu_times()
+    reading = KernelUsage(KernelFiles(), FilesystemSettings())()
+    after = read_cpu_times()
+    assert len(reading.cpu) == len(before)
+    for low, ours, high in zip(before, reading.cpu, after, strict=True):
+        assert low.busy - 0.02 <= ours.busy <= high.busy + 0.02
+        assert low.total - 0.02 <= ours.total <= high.total + 0.02
+    memory = read_memory_ratio()
+    assert memory is not None
+    assert reading.memory == pytest.approx(memory, abs=0.02)
+    assert (reading.swap is None) == (read_swap_ratio() is None)
+
+
+def test_recorded_host(tmp_path: Path) -> None:
+    host = Path(__file__).parents[2] / "fixtures/hosts/debian12-vm-6.18"
+    reading = KernelUsage(KernelFiles(host / "proc", host / "sys"), FilesystemSettings(), 100)()
+    assert len(reading.cpu) == 2
+    assert reading.memory is not None
+    assert 0 < reading.memory < 1
