@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("linux", "prometheus", "alertm
 
 PARTS = {"exporter", "relay", "alertmanager", "prometheus"}
 PYTHON_DOWN = (*PYTHON_UP[:-1], "down")
-# issue of taste: a person waits no longer than this after Ctrl-C
+# a person waits no longer than this after Ctrl-C
 A_FEW_SECONDS = 8
 
 
