@@ -33,8 +33,8 @@ WIDE = 168
 )
 def main(*, quick: bool, check: bool, out: Path | None, hostwatch: Path) -> None:
     """Measure hostwatch and node_exporter side by side on this machine."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGHUP, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a shell's background job ignores it
+        signal.signal(number, _stop)
     plan = QUICK if quick else FULL
     try:
         with Steps(Console(stderr=True), steps_of(plan)) as steps:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import msgspec
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_KINDS = ["exporter", "relay", "web"]
 _FORMATS = click.Choice(["json", "text"])
 
 USAGE_ERROR = 2
@@ -30,8 +31,9 @@ def main() -> None:
 @main.command()
 @click.option("--config", type=_FILE, help="Settings file (YAML); without one the defaults hold.")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen  [default: 127.0.0.1:10101].")
+@click.option("--web-config", "--web.config.file", type=_FILE, help="TLS and passwords, as Prometheus' exporters do.")
 @click.option("--log-format", type=_FORMATS, help="Logs for programs or for people  [default: json].")
-def serve(config: Path | None, listen: str | None, log_format: str | None) -> None:
+def serve(config: Path | None, listen: str | None, web_config: Path | None, log_format: str | None) -> None:
     """Expose this machine's metrics on /metrics.
 
     \b
@@ -42,8 +44,10 @@ def serve(config: Path | None, listen: str | None, log_format: str | None) -> No
       hostwatch serve
       hostwatch serve --config /etc/hostwatch/exporter.yml
       hostwatch serve --listen '[::]:10101' --log-format text
+      hostwatch serve --listen :10101 --web-config /etc/hostwatch/web.yml
     """
-    _import_asyncio_without_ssl()
+    if web_config is None:
+        _import_asyncio_without_ssl()
     from exporter import daemon
     from exporter.server.listener import ListenError
     from exporter.settings import SettingsError, parse_address
@@ -51,7 +55,7 @@ def serve(config: Path | None, listen: str | None, log_format: str | None) -> No
     if listen is not None:
         _check_address(listen, parse_address)
     try:
-        daemon.run(config, {"listen": listen, "log.format": log_format})
+        daemon.run(config, {"listen": listen, "log.format": log_format}, web_config)
     except SettingsError as err:
         _fail(str(err), USAGE_ERROR)
     except ListenError as err:
@@ -103,7 +107,7 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", type=_FILE)
-@click.option("--kind", type=click.Choice(["exporter", "relay"]), help="Whose settings  [default: by the file's name].")
+@click.option("--kind", type=click.Choice(_KINDS), help="Whose settings  [default: by the file's name].")
 def check(file: Path, kind: str | None) -> None:
     """Say whether FILE can be used; exit code 2 and every place that is wrong if not.
 
@@ -114,7 +118,7 @@ def check(file: Path, kind: str | None) -> None:
     """
     from exporter.settings import SettingsError, load
 
-    kind = kind or ("relay" if "relay" in file.name else "exporter")
+    kind = kind or next((kind for kind in _KINDS if kind in file.name), "exporter")
     try:
         load(file, _settings_type(kind))
     except SettingsError as err:
@@ -123,7 +127,7 @@ def check(file: Path, kind: str | None) -> None:
 
 
 @config.command()
-@click.option("--kind", type=click.Choice(["exporter", "relay"]), default="exporter", show_default=True)
+@click.option("--kind", type=click.Choice(_KINDS), default="exporter", show_default=True)
 def schema(kind: str) -> None:
     """Print the JSON Schema of a settings file.
 
@@ -142,6 +146,10 @@ def _settings_type(kind: str) -> type["msgspec.Struct"]:
         from exporter.relay.settings import Relay
 
         return Relay
+    if kind == "web":
+        from exporter.server.web_config import WebConfig
+
+        return WebConfig
     from exporter.settings.exporter import Exporter
 
     return Exporter

@@ -19,6 +19,7 @@ from exporter.history import History, Reading, Sampler
 from exporter.kernel import KernelFiles
 from exporter.server.http import Handler, Routes
 from exporter.server.listener import Server
+from exporter.server.locks import Locks
 from exporter.settings import SettingsError, load, override, parse_address
 from exporter.settings.exporter import Exporter
 from exporter.web import pages
@@ -87,10 +88,13 @@ def _reader(files: KernelFiles, settings: Exporter, platform: str = sys.platform
 class Daemon:
     """The running exporter: reloads on SIGHUP, ends on SIGTERM and SIGINT."""
 
-    def __init__(self, settings: Exporter, config: Path | None, overrides: dict[str, object]) -> None:
+    def __init__(
+        self, settings: Exporter, config: Path | None, overrides: dict[str, object], locks: Locks | None = None
+    ) -> None:
         self._config = config
         self._overrides = overrides
-        self._state = SettingsState(time.time())
+        self._locks = locks
+        self._state = SettingsState(time.time(), locks)
         self._settings = settings
         self._server: Server | None = None
         self._machine = Machine(settings, self._state, self._has_few_clients)
@@ -99,7 +103,7 @@ class Daemon:
     async def run(self) -> None:
         """Serve until told to end. Raises ListenError when the address is taken."""
         loop = asyncio.get_running_loop()
-        self._server = server = Server(self._machine.routes, self._settings.http)
+        self._server = server = Server(self._machine.routes, self._settings.http, self._locks)
         host, port = parse_address(self._settings.listen)
         port = await server.listen(host, port)
         self._machine.start()
@@ -136,17 +140,20 @@ class Daemon:
         self._machine.stop()
         self._settings, self._machine = settings, machine
         self._state.good, self._state.read_at = True, time.time()
-        server.handler, server.limits = machine.routes, settings.http
+        server.limits = settings.http
+        server.serve(machine.routes)
         machine.start()
         log.info("settings read again", file=str(self._config))
 
 
-def run(config: Path | None, overrides: dict[str, object]) -> None:
+def run(config: Path | None, overrides: dict[str, object], web_config: Path | None = None) -> None:
     """Run the exporter until it is told to end. Raises SettingsError and ListenError for what the user can mend."""
     settings = override(Exporter() if config is None else load(config, Exporter), overrides)
     logs.setup(settings.log.format, settings.log.level)
 
+    locks = None if web_config is None else Locks(web_config)
+
     async def serve() -> None:
-        await Daemon(settings, config, overrides).run()
+        await Daemon(settings, config, overrides, locks).run()
 
     asyncio.run(serve())

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,14 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "fuse": lambda: os.geteuid() == 0 and Path("/dev/fuse").exists(),
     "chromium": lambda: bool(shutil.which("chromium")),
 }
+
+
+def pytest_configure() -> None:
+    """Undo what nohup and a shell's background jobs do: children would inherit that Ctrl-C and hang-ups are ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

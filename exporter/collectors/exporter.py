@@ -1,7 +1,7 @@
 """The exporter about itself: its build and its settings."""
 
 import platform
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from exporter import __version__
 from exporter.exposition import Block, Family, Layout, number
@@ -19,27 +19,54 @@ RELOAD_TIME: Final = Family(
 )
 
 
-class SettingsState:
-    """What is known of the settings in force."""
+class Readable(Protocol):
+    """What is known of a file in force: whether it was good when last read, and when it was last good."""
 
-    def __init__(self, read_at: float) -> None:
+    good: bool
+    read_at: float
+
+
+class SettingsState:
+    """What is known of the settings in force, and of the web configuration where there is one."""
+
+    def __init__(self, read_at: float, web: Readable | None = None) -> None:
         self.good = True
         self.read_at = read_at
+        self.web = web
+
+
+WEB_OK: Final = Family(
+    "host_exporter_web_config_reload_successful",
+    "gauge",
+    "1 where the web configuration file was good when last read; only with --web-config.",
+)
+WEB_TIME: Final = Family(
+    "host_exporter_web_config_reload_success_timestamp_seconds",
+    "gauge",
+    "Moment the web configuration in force was read, seconds since the epoch.",
+)
 
 
 class ExporterState:
     """Build and settings of this exporter."""
 
     name: ClassVar[str] = "exporter"
-    families: ClassVar[tuple[Family, ...]] = (BUILD, RELOAD_OK, RELOAD_TIME)
+    families: ClassVar[tuple[Family, ...]] = (BUILD, RELOAD_OK, RELOAD_TIME, WEB_OK, WEB_TIME)
     blocking: ClassVar[bool] = False
 
     def __init__(
         self, state: SettingsState, python: str = platform.python_version(), version: str = __version__
     ) -> None:
         self._state = state
-        self._layout = Layout(((BUILD, [(python, version)]), (RELOAD_OK, [()]), (RELOAD_TIME, [()])))
+        web = [()] if state.web is not None else []
+        self._layout = Layout(
+            ((BUILD, [(python, version)]), (RELOAD_OK, [()]), (RELOAD_TIME, [()]), (WEB_OK, web), (WEB_TIME, web))
+        )
 
     def collect(self) -> Block:
-        """Return the three rows."""
-        return self._layout.fill((b"1", b"1" if self._state.good else b"0", number(self._state.read_at)))
+        """Return the rows."""
+        values = [b"1"]
+        for state in (self._state, self._state.web):
+            if state is not None:
+                values += b"1" if state.good else b"0", number(state.read_at)
+        return self._layout.fill(values)

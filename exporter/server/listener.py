@@ -3,16 +3,19 @@
 import asyncio
 import socket
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from exporter.logs import Log
 from exporter.server.http import DateHeader, Handler
+from exporter.server.locks import Locks
 from exporter.server.protocol import Connection
 from exporter.settings.exporter import Http
 
 log = Log(__name__)
 
 BUFFER: Final = 64 * 1024
+HANDSHAKE_SECONDS: Final = 5.0
+SHUTDOWN_SECONDS: Final = 2.0
 
 
 class ListenError(Exception):
@@ -22,9 +25,10 @@ class ListenError(Exception):
 class Server:
     """What the connections share: handler, limits, one receive buffer."""
 
-    def __init__(self, handler: Handler, limits: Http) -> None:
-        self.handler = handler
+    def __init__(self, handler: Handler, limits: Http, locks: Locks | None = None) -> None:
         self.limits = limits
+        self._locks = locks
+        self.serve(handler)
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(BUFFER))
         self.date = DateHeader()
@@ -33,11 +37,19 @@ class Server:
         self._all_lost = asyncio.Event()
         self._listener: asyncio.Server | None = None
 
+    def serve(self, handler: Handler) -> None:
+        """Answer by this handler from now on, behind the locks if there are any."""
+        self.handler = handler if self._locks is None else self._locks.before(handler)
+
+    def admits(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether a connection may speak at all."""
+        return self._locks is None or self._locks.admits(transport)
+
     async def listen(self, host: str, port: int) -> int:
         """Listen on the address and return the port. Raises ListenError naming address and cause."""
         try:
             self._listener = await self.loop.create_server(
-                lambda: Connection(self), host or None, port, backlog=1024, reuse_address=True
+                lambda: Connection(self), host or None, port, backlog=1024, reuse_address=True, **self._tls()
             )
         except (OSError, ValueError) as err:  # ValueError: a name that no resolver takes
             cause = getattr(err, "strerror", None) or str(err)
@@ -45,6 +57,12 @@ class Server:
         for sock in self._listener.sockets:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return int(self._listener.sockets[0].getsockname()[1])
+
+    def _tls(self) -> dict[str, Any]:
+        if self._locks is None or self._locks.context is None:
+            return {}
+        seconds = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": SHUTDOWN_SECONDS}
+        return {"ssl": self._locks.context, **seconds}
 
     def has_few_clients(self) -> bool:
         """Whether so few connections are open that requests of one turn of the loop hardly ever come together."""

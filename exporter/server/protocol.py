@@ -79,6 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self._repeated = (b"", Request("", "", "", {}, ""))
         self.busy = False
         self._paused = False
+        self._bounded = False
         self._closed = False
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -89,8 +90,10 @@ class Connection(asyncio.BufferedProtocol):
         """Count the connection in; its first request has to come within the request time-out."""
         self._transport = cast("asyncio.Transport", transport)
         self.client = str((transport.get_extra_info("peername") or ("",))[0])
-        self._transport.set_write_buffer_limits(0)  # what one client does not take is never more than an answer
         self._server.opened(self)
+        if not self._server.admits(transport):
+            self.drop()
+            return
         self._expire_in(self._server.limits.request_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
@@ -252,6 +255,11 @@ class Connection(asyncio.BufferedProtocol):
         close = not keep_alive or self._server.stopping or (self._half_closed and last)
         text = head(response, self._server.date.at(time.time()), close=close)
         self._transport.write(text if request.method == "HEAD" else text + response.body)
+        if not self._bounded:
+            # what one client does not take is never more than an answer; not sooner, since with TLS what is left of the
+            # handshake would count as that and stop the reading for good
+            self._bounded = True
+            self._transport.set_write_buffer_limits(1)
         if close:
             self._closed = True
             self._transport.close()
