@@ -7,9 +7,11 @@ SHELL := /bin/sh
 VENV := .venv/bin/python
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
-SCRIPTS := stack/apt.sh stack/venv.sh stack/soak.sh .ci/run
+SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run
 # what tests run beside Python's packages
-TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3
+TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3 iproute2 e2fsprogs dbus-daemon openssl
+# and what they compare with as the next release has it
+NEXT_RELEASE_PACKAGES := prometheus-node-exporter
 UV := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # a name on the command line wins over these: make up PROMETHEUS_PORT=9190
@@ -35,7 +37,7 @@ down: ## stop what `make up` runs, from another terminal
 
 .PHONY: test
 test: $(DEV_STAMP) test-packages ## every test, with the real parts, and coverage
-	@exec $(VENV) -m pytest --cov=exporter --cov-report=term --cov-fail-under=90 tests prometheus/tests
+	@exec $(VENV) -m pytest --hypothesis-profile=thorough --cov=exporter --cov-report=term --cov-fail-under=90 tests prometheus/tests
 
 .PHONY: soak
 soak: $(DEV_STAMP) test-packages ## every test with full counts; the result goes to docs/proof/
@@ -48,7 +50,7 @@ check: $(DEV_STAMP) ## lint, types and the fast tests, in under a minute
 	@.venv/bin/mypy
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/yamllint --strict .
-	@exec $(VENV) -m pytest -q -m 'not slow'
+	@exec $(VENV) -m pytest -q -m 'not slow' --hypothesis-profile=fast
 
 .PHONY: bench
 bench: $(DEV_STAMP) bench-packages ## side by side with node_exporter; the result goes to docs/proof/
@@ -60,7 +62,7 @@ venv: $(DEV_STAMP) ## .venv from the lock files with hashes, development package
 
 .PHONY: golden
 golden: $(DEV_STAMP) ## write golden files and generated documents anew: review the difference
-	@$(VENV) -m pytest -q tests/golden --rewrite-golden
+	@$(VENV) -m pytest -q tests/golden tests/unit --rewrite-golden
 	@exec $(VENV) -m tests.support.catalogue
 
 .PHONY: lock
@@ -90,6 +92,7 @@ $(DEV_STAMP): requirements/dev.txt pyproject.toml stack/venv.sh
 .PHONY: test-packages bench-packages
 test-packages:
 	@sh stack/apt.sh $(TEST_PACKAGES) || [ $$? -eq 3 ]
+	@sh stack/debian13.sh .local/debian13 $(NEXT_RELEASE_PACKAGES) || [ $$? -eq 3 ]
 
 bench-packages:
 	@sh stack/apt.sh prometheus-node-exporter

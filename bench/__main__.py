@@ -18,7 +18,7 @@ from bench.rows import make_rows
 from bench.run import Outcome, run, steps_of
 
 PROOF = ROOT / "docs" / "proof"
-WIDE = 168
+WIDE = 176
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,6 +12,8 @@ class Goal:
     at_least: bool = False
     absolute: bool = False
     """True when it limits our own figure, in the row's unit."""
+    subject: str = ""
+    """What was promised to reach it."""
 
     def meets(self, value: float, limit: float) -> bool:
         """Return whether `value` is on the good side of `limit`."""

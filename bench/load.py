@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bench import page
+from bench.access import HOST, OPEN, TIMEOUT_SECONDS
 from bench.answer import AnswerReader
 from bench.failures import BenchError
-from bench.scraper import HOST, TIMEOUT_SECONDS, request
 
 CHECK_SECONDS: Final = 0.5
 """So often the next answer is decompressed and judged as a whole."""
@@ -44,7 +44,7 @@ class Load:
 
     def __init__(self, port: int, connections: int, least_bytes: int) -> None:
         self._port = port
-        self._request = request(port)
+        self._request = OPEN.request(port)
         self._least_bytes = least_bytes
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}

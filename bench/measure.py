@@ -13,6 +13,7 @@ from bench.peers import OURS_D, OURS_QUIET
 from bench.plan import Plan
 from bench.processes import Server
 from bench.scraper import Scraper, time_scrape
+from bench.sets import SIX, Collectors
 from bench.summary import Record, quantile
 
 Step = Callable[[str], None]
@@ -25,6 +26,8 @@ class Target:
     key: str
     server: Server
     scraper: Scraper
+    collectors: Collectors = field(default_factory=lambda: SIX)
+    """What its page must hold."""
     text: bytes = b""
     """The page that was judged last."""
     least_bytes: int = field(default=0)
@@ -44,7 +47,7 @@ class Target:
         """Scrape once, judge the page as a whole and return the answer. Raises BenchError naming the server."""
         try:
             answer = self.scraper.scrape()
-            self.text = page.check(answer)
+            self.text = page.check(answer, collectors=self.collectors)
         except BenchError as err:
             raise BenchError(f"{self.server.name}: {err}") from err
         self.least_bytes = self.least_bytes or answer.wire_bytes // 2

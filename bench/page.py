@@ -8,20 +8,13 @@ from typing import Final
 
 from bench.answer import Answer
 from bench.failures import BenchError
+from bench.sets import SIX, Collectors
 
-# the equal set: a sample that each of its collectors must give, on every Linux machine
-COLLECTORS: Final = {
-    "cpu": b"node_cpu_seconds_total",
-    "filesystem": b"node_filesystem_size_bytes",
-    "loadavg": b"node_load1",
-    "meminfo": b"node_memory_MemTotal_bytes",
-    "netdev": b"node_network_receive_bytes_total",
-    "stat": b"node_boot_time_seconds",
-}
 # the page's core 0 may differ from the kernel's by this, in seconds: ticks, and counters that are kept from falling
 FRESH_SECONDS: Final = 1.0
 
 _CORE_0: Final = re.compile(rb'^node_cpu_seconds_total\{cpu="0",mode="\w+"\} (\S+)$', re.MULTILINE)
+_EMPTY_LABEL: Final = re.compile(rb',?\w+=""')
 _SELF: Final = re.compile(rb"go_|process_|promhttp_|node_exporter_build_info|node_scrape_collector_|host_")
 
 
@@ -39,8 +32,12 @@ def sample_lines(text: bytes) -> list[bytes]:
 
 
 def host_series(text: bytes) -> set[bytes]:
-    """Return the series about the machine, names with labels: without what an exporter tells of itself."""
-    return {line.rpartition(b" ")[0] for line in sample_lines(text) if not _SELF.match(line)}
+    """Return the series about the machine, names with labels: without what an exporter tells of itself.
+
+    An empty label is the same as none (Prometheus' data model), and left out.
+    """
+    series = (line.rpartition(b" ")[0] for line in sample_lines(text) if not _SELF.match(line))
+    return {_EMPTY_LABEL.sub(b"", name).replace(b"{,", b"{") for name in series}
 
 
 def read_core_seconds(path: Path = Path("/proc/stat")) -> float:
@@ -49,13 +46,13 @@ def read_core_seconds(path: Path = Path("/proc/stat")) -> float:
     return sum(map(int, line.split()[1:9])) / 100  # USER_HZ
 
 
-def problems(text: bytes, core_seconds: float, waited: float = 0.0) -> Iterable[str]:
-    """Yield what is wrong with a page: a collector of the equal set that is missing or failed, old values.
+def problems(text: bytes, core_seconds: float, waited: float = 0.0, collectors: Collectors = SIX) -> Iterable[str]:
+    """Yield what is wrong with a page: one of `collectors` that is missing or failed, old values.
 
     `core_seconds` is what `read_core_seconds` gave when the page came, `waited` how long ago it was asked for, in
     seconds: values read since then are not old.
     """
-    for collector, sample in COLLECTORS.items():
+    for collector, sample in collectors.items():
         if b"\n" + sample not in text:
             yield f"no sample of {sample.decode()}"
         if b'\nnode_scrape_collector_success{collector="%s"} 1\n' % collector.encode() not in text:
@@ -65,12 +62,12 @@ def problems(text: bytes, core_seconds: float, waited: float = 0.0) -> Iterable[
         yield f"old values: core 0 has {shown:.2f} s on the page, {core_seconds:.2f} s in the kernel"
 
 
-def check(answer: Answer, waited: float = 0.0) -> bytes:
+def check(answer: Answer, waited: float = 0.0, collectors: Collectors = SIX) -> bytes:
     """Return the page of an answer that just came, `waited` seconds after its request.
 
     Raises BenchError naming what is wrong with it.
     """
     text = text_of(answer)
-    if found := list(problems(text, read_core_seconds(), waited)):
+    if found := list(problems(text, read_core_seconds(), waited, collectors)):
         raise BenchError("the page is wrong: " + "; ".join(found))
     return text

@@ -3,14 +3,16 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench.access import OPEN, Access
 from bench.failures import BenchError
-from bench.page import COLLECTORS
+from bench.locks import Lock
 from bench.processes import ADDRESS, plain_environment
+from bench.sets import SIX, TEN, TEN_NETCLASS, Collectors
 
 PEER: Final = "prometheus-node-exporter"
 
@@ -22,14 +24,27 @@ class Contestant:
     key: str
     label: str
     argv: tuple[str, ...]
+    collectors: Collectors
+    """What its page must hold."""
+    access: Access = OPEN
 
 
 OURS_T: Final = "ours_t"
 PEER_T: Final = "peer_t"
 PEER_STRICT: Final = "peer_strict"
+OURS_T10: Final = "ours_t10"
+PEER_T10: Final = "peer_t10"
+PEER_T10_STRICT: Final = "peer_t10_strict"
 OURS_D: Final = "ours_d"
 PEER_D: Final = "peer_d"
 OURS_QUIET: Final = "ours_quiet"
+OURS_T_LOCKED: Final = "ours_t_locked"
+OURS_D_LOCKED: Final = "ours_d_locked"
+# the cost of further samples: a difference between two networks, see bench/devices.py
+OURS_MORE: Final = "ours_more"
+PEER_MORE: Final = "peer_more"
+OURS_MORE_NETCLASS: Final = "ours_more_netclass"
+PEER_MORE_NETCLASS: Final = "peer_more_netclass"
 
 
 def find_peer() -> Path:
@@ -65,28 +80,79 @@ def collector_keys(schema: Mapping[str, Any]) -> list[str]:
         raise BenchError(f"the settings' schema has no {err}: no way to choose collectors") from err
 
 
-def settings_without(names: list[str]) -> str:
+def settings_without(names: Iterable[str]) -> str:
     """Return a settings file that switches the named collectors off."""
     lines = [f"  {name}: {{enabled: false}}" for name in sorted(names)]
     return "\n".join(["collectors:", *lines, ""]) if lines else ""
 
 
-def contestants(hostwatch: Path, peer: Path, folder: Path) -> tuple[Contestant, ...]:
-    """Return all servers of a run; writes our settings files into `folder`."""
-    keys = collector_keys(read_schema(hostwatch))
-    equal = folder / "equal.yml"
-    equal.write_text(settings_without([key for key in keys if key not in COLLECTORS]))
-    quiet = folder / "quiet.yml"
-    quiet.write_text(settings_without(["usage"]))
-    ours = (str(hostwatch), "serve", "--listen", ADDRESS)
-    # no limit of parallel requests, which would answer the 64 scrapers with 503
-    theirs = (str(peer), f"--web.listen-address={ADDRESS}", "--web.max-requests=0")
-    chosen = ("--collector.disable-defaults", *(f"--collector.{name}" for name in COLLECTORS))
+class Sides:
+    """Both commands, and how each is told which collectors to run."""
+
+    def __init__(self, hostwatch: Path, peer: Path, folder: Path) -> None:
+        """Our settings files go into `folder`. Runs our command for its schema."""
+        self._folder = folder
+        self._keys = collector_keys(read_schema(hostwatch))
+        self._ours = (str(hostwatch), "serve", "--listen", ADDRESS)
+        # no limit of parallel requests, which would answer the 64 scrapers with 503
+        self._theirs = (str(peer), f"--web.listen-address={ADDRESS}", "--web.max-requests=0")
+
+    def ours(self, key: str, what: str, collectors: Collectors | None, lock: Lock | None = None) -> Contestant:
+        """Return ours with a set of collectors, or with its defaults; `what` goes into its label."""
+        argv: tuple[str, ...] = self._ours
+        if collectors is not None:
+            argv = (*argv, "--config", str(self._settings(key, set(self._keys).difference(collectors))))
+        if lock is not None:
+            argv = (*argv, "--web-config", str(lock.web_config))
+        access = OPEN if lock is None else lock.access
+        return Contestant(key, f"hostwatch, {what}", argv, TEN if collectors is None else collectors, access)
+
+    def quiet(self) -> Contestant:
+        """Return ours with its defaults but the sampler."""
+        argv = (*self._ours, "--config", str(self._settings(OURS_QUIET, ["usage"])))
+        return Contestant(OURS_QUIET, "hostwatch, defaults but no sampler", argv, TEN)
+
+    def theirs(self, key: str, what: str, collectors: Collectors | None, *flags: str) -> Contestant:
+        """Return node_exporter with a set of collectors, or with its defaults."""
+        argv: tuple[str, ...] = self._theirs
+        if collectors is not None:
+            argv = (*argv, "--collector.disable-defaults", *(f"--collector.{name}" for name in collectors))
+        label = f"node_exporter, {what}"
+        return Contestant(key, label, (*argv, *flags), TEN if collectors is None else collectors)
+
+    def _settings(self, key: str, without: Iterable[str]) -> Path:
+        path = self._folder / f"{key}.yml"
+        path.write_text(settings_without(without))
+        return path
+
+
+def contestants(sides: Sides, lock: Lock | None) -> tuple[Contestant, ...]:
+    """Return the servers that run side by side from the first scrape to the last; without a lock all are open."""
+    no_self = "--web.disable-exporter-metrics"
+    always = (
+        sides.ours(OURS_T, "six collectors", SIX),
+        sides.theirs(PEER_T, "six collectors", SIX),
+        sides.theirs(PEER_STRICT, "six collectors, no self-metrics", SIX, no_self),
+        sides.ours(OURS_T10, "ten collectors", TEN),
+        sides.theirs(PEER_T10, "ten collectors", TEN),
+        sides.theirs(PEER_T10_STRICT, "ten collectors, no self-metrics", TEN, no_self),
+        sides.ours(OURS_D, "defaults", None),
+        sides.theirs(PEER_D, "defaults", None),
+    )
+    if lock is None:
+        return always
     return (
-        Contestant(OURS_T, "hostwatch, equal set", (*ours, "--config", str(equal))),
-        Contestant(PEER_T, "node_exporter, equal set", (*theirs, *chosen)),
-        Contestant(PEER_STRICT, "node_exporter, no self-metrics", (*theirs, *chosen, "--web.disable-exporter-metrics")),
-        Contestant(OURS_D, "hostwatch, defaults", ours),
-        Contestant(PEER_D, "node_exporter, defaults", theirs),
-        Contestant(OURS_QUIET, "hostwatch, defaults but no sampler", (*ours, "--config", str(quiet))),
+        *always,
+        sides.ours(OURS_T_LOCKED, "six collectors, TLS and password", SIX, lock),
+        sides.ours(OURS_D_LOCKED, "defaults, TLS and password", None, lock),
+    )
+
+
+def with_more_devices(sides: Sides) -> tuple[Contestant, ...]:
+    """Return the servers whose cost per further sample is wanted."""
+    return (
+        sides.ours(OURS_MORE, "ten collectors", TEN),
+        sides.theirs(PEER_MORE, "ten collectors", TEN),
+        sides.ours(OURS_MORE_NETCLASS, "ten collectors and netclass", TEN_NETCLASS),
+        sides.theirs(PEER_MORE_NETCLASS, "ten collectors and netclass", TEN_NETCLASS),
     )

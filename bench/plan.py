@@ -9,6 +9,8 @@ class Plan:
     """Blocks are interleaved over all servers; every figure is the median of its blocks."""
 
     name: str
+    # what starting costs goes on a while after the first answer
+    settle_seconds: float
     warm_up_scrapes: int
     hot_blocks: int
     hot_scrapes: int
@@ -21,11 +23,14 @@ class Plan:
     cold_starts: int
     load_blocks: int
     load_seconds: float
+    device_blocks: int
+    device_scrapes: int
     load_connections: int = 64
 
 
 FULL: Final = Plan(
     name="full",
+    settle_seconds=2.0,
     warm_up_scrapes=200,
     hot_blocks=7,
     hot_scrapes=400,
@@ -37,9 +42,12 @@ FULL: Final = Plan(
     cold_starts=25,
     load_blocks=5,
     load_seconds=12.0,
+    device_blocks=5,
+    device_scrapes=100,
 )
 QUICK: Final = Plan(
     name="quick",
+    settle_seconds=0.5,
     warm_up_scrapes=20,
     hot_blocks=5,
     hot_scrapes=40,
@@ -51,4 +59,6 @@ QUICK: Final = Plan(
     cold_starts=2,
     load_blocks=1,
     load_seconds=1.0,
+    device_blocks=3,
+    device_scrapes=15,
 )

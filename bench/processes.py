@@ -11,8 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from bench.access import HOST, OPEN, Access
 from bench.failures import BenchError
-from bench.scraper import HOST, Scraper
+from bench.scraper import Scraper
+from stack.leash import leash
 
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
@@ -35,14 +37,23 @@ def plain_environment() -> dict[str, str]:
 
 
 class Server:
-    """One server process in a session of its own, so that a Ctrl-C reaches only us; a context manager stops it."""
+    """One server process in a session of its own, so that a Ctrl-C reaches only us; a context manager stops it.
 
-    def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
-        """`argv` holds "{address}" where the address belongs; what the process prints goes to `log`."""
+    However we end, the kernel ends it too.
+    """
+
+    def __init__(self, name: str, argv: Sequence[str], log: Path, access: Access = OPEN) -> None:
+        """`argv` holds "{address}" where the address belongs; what the process prints goes to `log`.
+
+        `access` tells in which network it runs, and how it is reached.
+        """
         self.name = name
         self.port = free_port()
         self._log = log
+        self._access = access
         self._argv = [arg.replace(ADDRESS, f"{HOST}:{self.port}") for arg in argv]
+        if access.network is not None:
+            self._argv = access.network.wrap(self._argv)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,7 +64,7 @@ class Server:
         return self._process.pid
 
     def __enter__(self) -> "Server":
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, self._access.place():
             try:
                 self._process = subprocess.Popen(
                     self._argv,
@@ -62,6 +73,7 @@ class Server:
                     stderr=log,
                     env=plain_environment(),
                     start_new_session=True,
+                    preexec_fn=leash(),  # noqa: PLW1509 -- there is one thread
                 )
             except OSError as err:
                 raise BenchError(f"{self.name}: {self._argv[0]}: {err.strerror}") from err
@@ -91,7 +103,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while True:
             with contextlib.suppress(ConnectionRefusedError):
-                return Scraper(self.port)
+                return Scraper(self.port, self._access)
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"{self.name}: does not listen on port {self.port}: {self.last_words()}")
             time.sleep(pause)

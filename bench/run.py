@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from bench import page, peers
+from bench import locks, page, peers
 from bench.cold import measure_cold
-from bench.failures import BenchError
+from bench.devices import measure_devices
 from bench.machine import Machine, read_busy_seconds, read_machine
 from bench.measure import (
     Step,
@@ -22,13 +23,21 @@ from bench.measure import (
     measure_memory,
     measure_paced,
 )
-from bench.peers import Contestant
+from bench.peers import Contestant, Sides
 from bench.plan import Plan
-from bench.processes import Server
+from bench.servers import start
 from bench.summary import Record
 
-# what starting costs goes on a while after the first answer
-SETTLE_SECONDS = 2.0
+# those whose start and whose bearing under load are wanted
+_MAIN: Final = (peers.OURS_T, peers.PEER_T, peers.OURS_D, peers.PEER_D)
+# the colder the caches the more servers share them: only those whose pace is wanted
+_PACED: Final = (*_MAIN, peers.PEER_STRICT)
+_LOCKED: Final = (peers.OURS_T_LOCKED, peers.OURS_D_LOCKED)
+_COMPARED: Final = (
+    ("T", peers.OURS_T, peers.PEER_STRICT),
+    ("T10", peers.OURS_T10, peers.PEER_T10_STRICT),
+    ("D", peers.OURS_D, peers.PEER_D),
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,12 @@ class Outcome:
 def steps_of(plan: Plan) -> int:
     """Return the number of steps that a run tells."""
     return (
-        plan.hot_blocks * 5 + plan.paced_blocks + plan.idle_blocks + plan.load_blocks * 4 + (plan.cold_starts + 1) * 4
+        plan.hot_blocks * 10
+        + plan.paced_blocks
+        + plan.idle_blocks
+        + plan.load_blocks * len(_MAIN)
+        + (plan.cold_starts + 1) * len(_MAIN)
+        + plan.device_blocks * 8
     )
 
 
@@ -53,65 +67,52 @@ def run(hostwatch: Path, plan: Plan, step: Step) -> Outcome:
     peer = peers.find_peer()
     machine = read_machine(peers.peer_version(peer))
     record = Record()
-    with tempfile.TemporaryDirectory(prefix="hostwatch-bench-") as name, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="hostwatch-bench-") as name:
         folder = Path(name)
-        all_of_them = peers.contestants(hostwatch, peer, folder)
-        measured = [c for c in all_of_them if c.key != peers.OURS_QUIET]
-        pairs = [c for c in measured if c.key != peers.PEER_STRICT]
-        measure_cold(pairs, plan, record, folder / "cold.log", step)
-        targets = [_start(stack, contestant, folder) for contestant in measured]
-        notes = _measure(stack, targets, all_of_them[-1], folder, plan, record, step)
+        sides = Sides(hostwatch, peer, folder)
+        measured = peers.contestants(sides, _make_lock(folder, record))
+        measure_cold([c for c in measured if c.key in _MAIN], plan, record, folder / "cold.log", step)
+        notes = _measure(measured, sides.quiet(), folder, plan, record, step)
+        measure_devices(sides, folder, plan, record, step)
     return Outcome(machine, plan, record, notes)
 
 
+def _make_lock(folder: Path, record: Record) -> locks.Lock | None:
+    if not (reason := locks.missing()):
+        return locks.make_lock(folder)
+    for key in _LOCKED:
+        record.excuse(key, reason)
+    return None
+
+
 def _measure(
-    stack: contextlib.ExitStack,
-    targets: Sequence[Target],
-    quiet: Contestant,
-    folder: Path,
-    plan: Plan,
-    record: Record,
-    step: Step,
+    contestants: Sequence[Contestant], quiet: Contestant, folder: Path, plan: Plan, record: Record, step: Step
 ) -> list[str]:
-    watch = _Others(targets)
-    time.sleep(SETTLE_SECONDS)
-    measure_idle_memory(targets, record)
-    measure_hot(targets, plan, record, step)
-    measure_memory(targets, record)
-    measure_paced(targets, plan, record, step)
-    notes = [_compare(targets), watch.note()]
-    idle = [*targets, _start(stack, quiet, folder)]
-    time.sleep(SETTLE_SECONDS)
-    measure_idle(idle, plan, record, step)
-    loaded = [target for target in targets if target.key != peers.PEER_STRICT]
-    notes += [_client_note(record, loaded, measure_load(loaded, plan, record, step))]
-    return notes
+    with contextlib.ExitStack() as stack:
+        targets = [start(stack, contestant, folder) for contestant in contestants]
+        watch = _Others(targets)
+        time.sleep(plan.settle_seconds)
+        measure_idle_memory(targets, record)
+        measure_hot(targets, plan, record, step)
+        measure_memory(targets, record)
+        measure_paced([target for target in targets if target.key in _PACED], plan, record, step)
+        notes = [*_compare(targets), watch.note()]
+        idle = [*targets, start(stack, quiet, folder)]
+        time.sleep(plan.settle_seconds)
+        measure_idle(idle, plan, record, step)
+        loaded = [target for target in targets if target.key in _MAIN]
+        return [*notes, _client_note(record, loaded, measure_load(loaded, plan, record, step))]
 
 
-def _start(stack: contextlib.ExitStack, contestant: Contestant, folder: Path) -> Target:
-    server = stack.enter_context(Server(contestant.label, contestant.argv, folder / f"{contestant.key}.log"))
-    scraper = server.connect()
-    stack.callback(scraper.close)
-    target = Target(contestant.key, server, scraper)
-    _judge_first(target)
-    return target
+def _compare(targets: Sequence[Target]) -> list[str]:
+    """Tell how far the sets are equal: the peer's series that ours has too."""
+    series = {target.key: page.host_series(target.text) for target in targets}
+    return [_difference(name, series[ours], series[theirs]) for name, ours, theirs in _COMPARED]
 
 
-def _judge_first(target: Target) -> None:
-    """Judge the first page; the collectors of a server that just started get a second chance."""
-    try:
-        target.judge()
-    except BenchError:
-        time.sleep(SETTLE_SECONDS)
-        target.judge()
-
-
-def _compare(targets: Sequence[Target]) -> str:
-    """Tell how far the equal sets are equal: the peer's series that ours has too."""
-    texts = {target.key: target.text for target in targets}
-    ours, theirs = page.host_series(texts[peers.OURS_T]), page.host_series(texts[peers.PEER_STRICT])
+def _difference(name: str, ours: set[bytes], theirs: set[bytes]) -> str:
     missing = sorted(theirs - ours)
-    note = f"Equal set: hostwatch has {len(theirs & ours)} of the peer's {len(theirs)} series about the machine"
+    note = f"{name}: hostwatch has {len(theirs & ours)} of the peer's {len(theirs)} series about the machine"
     note += f", and {len(ours - theirs)} more"
     if missing:
         shown = ", ".join(f"`{series.decode(errors='replace')}`" for series in missing[:10])

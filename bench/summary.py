@@ -46,6 +46,15 @@ class Record:
 
     def __init__(self) -> None:
         self._blocks: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._reasons: dict[str, str] = {}
+
+    def excuse(self, server: str, reason: str) -> None:
+        """Keep why nothing of a server can be measured on this machine."""
+        self._reasons[server] = reason
+
+    def reason(self, server: str) -> str:
+        """Return why nothing of a server could be measured; empty when nobody said so."""
+        return self._reasons.get(server, "")
 
     def add(self, server: str, measure: str, value: float) -> None:
         """Keep the number of one block."""

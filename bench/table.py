@@ -8,13 +8,20 @@ from rich.table import Table
 
 from bench.rows import Row
 from bench.run import Outcome
+from bench.sets import SIX, TEN
 from bench.summary import Summary
 
-COLUMNS: Final = ("measure", "set", "unit", "hostwatch", "node_exporter", "ratio", "goal", "verdict")
+COLUMNS: Final = ("measure", "set", "unit", "hostwatch", "node_exporter", "ratio", "goal", "goal of", "verdict")
 LEGEND: Final = (
     (
-        "T: equal sets of collectors (cpu, filesystem, loadavg, meminfo, netdev, stat); "
-        "T strict: the same against the peer without its self-metrics; D: each with its defaults."
+        f"T: equal sets of six collectors ({', '.join(sorted(SIX))}); T10: of ten, with "
+        f"{', '.join(sorted(set(TEN) - set(SIX)))} too; strict: the same against the peer without its self-metrics; "
+        "D: each with its defaults; locked / open: ours with TLS and a password, and in the node_exporter column ours "
+        "without."
+    ),
+    (
+        "Goals are of the skeleton (six collectors, the hot path), the whole exporter (all collectors), its locks (TLS "
+        "and passwords) and its history (the sampler)."
     ),
     (
         "Figures are medians of interleaved blocks with lowest and highest; "
@@ -23,6 +30,10 @@ LEGEND: Final = (
     (
         "CPU is the process clock, read around blocks of scrapes; answers gzip-compressed, one kept-open connection; "
         "the peer runs with --web.max-requests=0."
+    ),
+    (
+        "CPU per further sample is a difference: the same servers in a network of few devices and in one with 60 more, "
+        "in turn."
     ),
 )
 
@@ -50,6 +61,7 @@ def cells(row: Row, show: Callable[[Summary | None, int], str] = figure) -> tupl
         show(row.peer, row.digits),
         figure(row.ratio, 3),
         row.goal.text() if row.goal else "",
+        row.goal.subject if row.goal else "",
         row.verdict,
     )
 
@@ -58,7 +70,7 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     """Return the table for the terminal: missed goals in red, met ones in green; the spread of ratios only."""
     table = Table()
     for column in COLUMNS:
-        table.add_column(column, no_wrap=column not in {"goal", "verdict"})
+        table.add_column(column, no_wrap=column not in {"goal of", "verdict"})
     for row, after in zip(rows, (*rows[1:], None), strict=True):
         style = "" if row.goal is None else "red" if row.missed else "green"
         table.add_row(*cells(row, middle), style=style, end_section=after is None or after.key != row.key)
@@ -81,8 +93,10 @@ def _line(texts: Sequence[str]) -> str:
 
 
 def _goals(rows: Sequence[Row]) -> str:
-    with_goal = [row for row in rows if row.goal]
-    return f"{sum(not row.missed for row in with_goal)} of {len(with_goal)} met"
+    with_goal = [row for row in rows if row.goal and not row.reason]
+    text = f"{sum(not row.missed for row in with_goal)} of {len(with_goal)} met"
+    left_out = sum(bool(row.reason) for row in rows if row.goal)
+    return f"{text}, {left_out} not measured" if left_out else text
 
 
 def plain(outcome: Outcome, rows: Sequence[Row]) -> dict[str, Any]:

@@ -31,9 +31,22 @@ def main() -> None:
 @main.command()
 @click.option("--config", type=_FILE, help="Settings file (YAML); without one the defaults hold.")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen  [default: 127.0.0.1:10101].")
+@click.option("--path.procfs", "procfs", metavar="DIR", help="The machine's /proc, where it is elsewhere.")
+@click.option("--path.sysfs", "sysfs", metavar="DIR", help="The machine's /sys.")
+@click.option("--path.rootfs", "rootfs", metavar="DIR", help="The machine's root file system.")
+@click.option("--path.udev.data", "udev_data", metavar="DIR", help="The machine's /run/udev/data.")
 @click.option("--web-config", "--web.config.file", type=_FILE, help="TLS and passwords, as Prometheus' exporters do.")
 @click.option("--log-format", type=_FORMATS, help="Logs for programs or for people  [default: json].")
-def serve(config: Path | None, listen: str | None, web_config: Path | None, log_format: str | None) -> None:
+@click.option("--explain-cardinality", is_flag=True, help="Print how many series each family has here, and end.")
+def serve(
+    config: Path | None,
+    listen: str | None,
+    web_config: Path | None,
+    log_format: str | None,
+    *,
+    explain_cardinality: bool,
+    **paths: str | None,
+) -> None:
     """Expose this machine's metrics on /metrics.
 
     \b
@@ -44,6 +57,7 @@ def serve(config: Path | None, listen: str | None, web_config: Path | None, log_
       hostwatch serve
       hostwatch serve --config /etc/hostwatch/exporter.yml
       hostwatch serve --listen '[::]:10101' --log-format text
+      hostwatch serve --path.procfs /host/proc --path.sysfs /host/sys --path.rootfs /host
       hostwatch serve --listen :10101 --web-config /etc/hostwatch/web.yml
     """
     if web_config is None:
@@ -55,7 +69,11 @@ def serve(config: Path | None, listen: str | None, web_config: Path | None, log_
     if listen is not None:
         _check_address(listen, parse_address)
     try:
-        daemon.run(config, {"listen": listen, "log.format": log_format}, web_config)
+        given = {"listen": listen, "log.format": log_format, **{f"paths.{key}": value for key, value in paths.items()}}
+        if explain_cardinality:
+            click.echo(daemon.explain_cardinality(config, given))
+        else:
+            daemon.run(config, given, web_config)
     except SettingsError as err:
         _fail(str(err), USAGE_ERROR)
     except ListenError as err:
@@ -115,12 +133,18 @@ def check(file: Path, kind: str | None) -> None:
     Examples:
       hostwatch config check /etc/hostwatch/exporter.yml
       hostwatch config check --kind relay my-settings.yml
+      hostwatch config check /etc/hostwatch/web.yml
     """
     from exporter.settings import SettingsError, load
 
     kind = kind or next((kind for kind in _KINDS if kind in file.name), "exporter")
     try:
-        load(file, _settings_type(kind))
+        if kind == "web":
+            from exporter.server.locks import Locks
+
+            Locks(file)  # the files that it names too
+        else:
+            load(file, _settings_type(kind))
     except SettingsError as err:
         _fail(str(err), USAGE_ERROR)
     click.echo(f"{file}: good settings for {kind}")

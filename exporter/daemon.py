@@ -6,24 +6,27 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from exporter import __version__, collectors, logs
 from exporter.collectors import Parts
+from exporter.collectors.cardinality import Budget, count_series, explain
 from exporter.collectors.exporter import SettingsState
 from exporter.collectors.kernel_usage import KernelUsage
-from exporter.collectors.runner import Runner
+from exporter.collectors.runner import FAMILIES, Runner
 from exporter.history import History, Reading, Sampler
 from exporter.kernel import KernelFiles
 from exporter.server.http import Handler, Routes
 from exporter.server.listener import Server
-from exporter.server.locks import Locks
 from exporter.settings import SettingsError, load, override, parse_address
 from exporter.settings.exporter import Exporter
 from exporter.web import pages
 from exporter.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from exporter.server.locks import Locks
 
 log = logs.Log(__name__)
 
@@ -41,10 +44,11 @@ class Machine:
         few_clients: Callable[[], bool] = lambda: False,
         files: KernelFiles | None = None,
     ) -> None:
-        files = KernelFiles() if files is None else files
+        files = _kernel_files(settings) if files is None else files
         history = History(settings.sampler.interval)
-        parts = Parts(files, settings.collectors, history, state)
-        self.runner = Runner(collectors.make(parts), files, settings.scrape.collector_timeout)
+        budget = Budget(settings.scrape.series_per_family)
+        parts = Parts(files, settings.collectors, history, state, settings.paths, budget.dropped)
+        self.runner = Runner(collectors.make(parts), files, settings.scrape.collector_timeout, budget=budget)
         self.sampler: Sampler | None = None
         if settings.collectors.usage.enabled:
             self.sampler = Sampler(history, settings.sampler.interval, _reader(files, settings))
@@ -76,10 +80,14 @@ def _routes(runner: Runner, settings: Exporter, few_clients: Callable[[], bool])
     )
 
 
+def _kernel_files(settings: Exporter) -> KernelFiles:
+    return KernelFiles(Path(settings.paths.procfs), Path(settings.paths.sysfs))
+
+
 def _reader(files: KernelFiles, settings: Exporter, platform: str = sys.platform) -> Callable[[], Reading]:
     """Return what reads a sample on this system."""
     if platform == "linux":
-        return KernelUsage(files, settings.collectors.filesystem)
+        return KernelUsage(files, settings.collectors.filesystem, Path(settings.paths.rootfs))
     from exporter.portable import read_usage  # noqa: PLC0415 -- psutil only where it is needed
 
     return read_usage
@@ -89,7 +97,7 @@ class Daemon:
     """The running exporter: reloads on SIGHUP, ends on SIGTERM and SIGINT."""
 
     def __init__(
-        self, settings: Exporter, config: Path | None, overrides: dict[str, object], locks: Locks | None = None
+        self, settings: Exporter, config: Path | None, overrides: Mapping[str, object], locks: "Locks | None" = None
     ) -> None:
         self._config = config
         self._overrides = overrides
@@ -146,12 +154,33 @@ class Daemon:
         log.info("settings read again", file=str(self._config))
 
 
-def run(config: Path | None, overrides: dict[str, object], web_config: Path | None = None) -> None:
+def explain_cardinality(config: Path | None, overrides: Mapping[str, object]) -> str:
+    """Return a table of the families of one page of this machine, most series first. Raises SettingsError."""
+    settings = override(Exporter() if config is None else load(config, Exporter), overrides)
+
+    async def scrape() -> bytes:
+        machine = Machine(settings, SettingsState(time.time()))
+        page: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        timeout = settings.scrape.collector_timeout + 1
+        machine.runner.scrape(page.set_result, names=None, gzip=False, timeout=timeout)
+        return await page
+
+    owners = [("runner", FAMILIES), *((row.kind.name, row.kind.families) for row in collectors.COLLECTORS)]
+    return explain(count_series(asyncio.run(scrape()), owners), settings.scrape.series_per_family)
+
+
+def _locks(web_config: Path) -> "Locks":
+    from exporter.server.locks import Locks  # noqa: PLC0415 -- hmac brings OpenSSL, 4 MB that few need
+
+    return Locks(web_config)
+
+
+def run(config: Path | None, overrides: Mapping[str, object], web_config: Path | None = None) -> None:
     """Run the exporter until it is told to end. Raises SettingsError and ListenError for what the user can mend."""
     settings = override(Exporter() if config is None else load(config, Exporter), overrides)
     logs.setup(settings.log.format, settings.log.level)
 
-    locks = None if web_config is None else Locks(web_config)
+    locks = None if web_config is None else _locks(web_config)
 
     async def serve() -> None:
         await Daemon(settings, config, overrides, locks).run()

@@ -3,10 +3,12 @@
 It runs on a thread of its own, so that a dead mount can hold up nothing but itself.
 """
 
+import math
 import threading
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from exporter.logs import Log
@@ -66,15 +68,21 @@ class Usage(NamedTuple):
 class History:
     """The newest samples; safe to read from any thread."""
 
-    def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, interval: float, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
         self._interval = interval
+        self._wall = wall
         self._clock = clock
         # the window's samples, the one before it, and the two quick ones at the start
         self._samples: deque[Sample] = deque(maxlen=int(WINDOW_SECONDS / interval) + 3)
+        self.past = Past(interval)
 
     def add(self, sample: Sample) -> None:
-        """Keep a sample; the oldest falls out."""
+        """Keep a sample; the oldest falls out. Its usage since the sample before goes into the past."""
+        before = self._samples[-1] if self._samples else None
         self._samples.append(sample)
+        self.past.add(self._wall(), dict(_columns(before, sample)))
 
     def usage(self) -> Usage | None:
         """Return the usage now; None when the newest sample is over three intervals old, as when a mount hangs."""
@@ -89,6 +97,63 @@ class History:
         return Usage(overall[0] if overall else None, cores, last.memory, last.swap, last.file_systems)
 
 
+Key = tuple[str, ...]
+"""What a column of the past tells of: ("cpu",), ("core", "0"), ("memory",), ("filesystem", "/"), ..."""
+
+KEPT_SECONDS: Final = 3600
+MAX_COLUMNS: Final = 1024
+
+
+class Past:
+    """An hour of values, one column a key, 4 bytes a value; full from the start, so that memory never grows with time.
+
+    Written by one thread, read from any.
+    """
+
+    def __init__(self, interval: float, seconds: float = KEPT_SECONDS) -> None:
+        self._size = max(int(seconds / interval), 1)
+        self._next = 0
+        self._times = array("d", [math.nan]) * self._size
+        self._columns: dict[Key, array[float]] = {}
+
+    def add(self, moment: float, values: Mapping[Key, float]) -> None:
+        """Keep the values of one moment (seconds since the epoch); a key that is missing has a gap there.
+
+        Keys beyond MAX_COLUMNS are left out until others have been silent for the whole time.
+        """
+        place = self._next
+        self._next = (place + 1) % self._size
+        if place == 0:
+            self._forget_silent()
+        for column in self._columns.values():
+            column[place] = math.nan
+        self._times[place] = moment
+        for key, value in values.items():
+            wanted = self._columns.get(key)
+            if wanted is None:
+                if len(self._columns) >= MAX_COLUMNS:
+                    continue
+                wanted = array("f", [math.nan]) * self._size
+                self._columns = {**self._columns, key: wanted}  # a reader goes over the old dictionary undisturbed
+            wanted[place] = value
+
+    def _forget_silent(self) -> None:
+        self._columns = {key: c for key, c in self._columns.items() if any(v == v for v in c)}  # noqa: PLR0124 -- NaN
+
+    def columns(self) -> tuple[Key, ...]:
+        """Return the keys that have values."""
+        return tuple(self._columns)
+
+    def values(self, key: Key) -> list[tuple[float, float]]:
+        """Return moments and values of a key, oldest first, gaps left out; nothing for a key that is not kept."""
+        column, start = self._columns.get(key), self._next
+        if column is None:
+            return []
+        places = (*range(start, self._size), *range(start))
+        pairs = ((self._times[place], column[place]) for place in places)
+        return [(moment, value) for moment, value in pairs if not math.isnan(value)]
+
+
 def busy_ratios(before: Sequence[CpuTime], after: Sequence[CpuTime]) -> tuple[float, ...]:
     """Return each core's busy share between two readings, 0 to 1; nothing when a core came or went."""
     if len(before) != len(after):
@@ -100,6 +165,19 @@ def busy_ratios(before: Sequence[CpuTime], after: Sequence[CpuTime]) -> tuple[fl
             return ()  # no tick passed, or the counters began anew
         out.append(min(max((new.busy - old.busy) / total, 0.0), 1.0))
     return tuple(out)
+
+
+def _columns(before: Sample | None, sample: Sample) -> Iterator[tuple[Key, float]]:
+    """Yield what a sample tells by itself, and of the time since the one before."""
+    cores = busy_ratios(before.cpu, sample.cpu) if before is not None else ()
+    if before is not None and cores:
+        yield from ((("cpu",), ratio) for ratio in busy_ratios([_sum(before.cpu)], [_sum(sample.cpu)]))
+        yield from ((("core", str(core)), ratio) for core, ratio in enumerate(cores))
+    if sample.memory is not None:
+        yield ("memory",), sample.memory
+    if sample.swap is not None:
+        yield ("swap",), sample.swap
+    yield from ((("filesystem", use.mount_point), use.ratio) for use in sample.file_systems)
 
 
 def _sum(cores: Sequence[CpuTime]) -> CpuTime:

@@ -53,8 +53,7 @@ class KernelFile:
             # a seq_file hands out whole records up to about a page a call: read until it says that it ended
             while more := os.pread(self._fd, CHUNK, len(data)):
                 data += more
-                if len(data) > MAX_BYTES:
-                    raise OSError(errno.EFBIG, f"over {MAX_BYTES} bytes")
+                _refuse_more_than_allowed(data)
             if len(data) >= self._room:
                 self._room = len(data) * 5 // 4
         except OSError as err:
@@ -91,11 +90,18 @@ class KernelFile:
         self.close()
 
 
+def _refuse_more_than_allowed(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"over {MAX_BYTES} bytes")
+
+
 class KernelFiles:
     """The trees that collectors read: /proc and /sys of this machine, or recorded ones in tests."""
 
     def __init__(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
         self.epoch = 0
+        # /proc/net is the network of whoever reads; below another mount of /proc that is not the machine's
+        self._net = "net/" if proc == Path("/proc") else "1/net/"
         self._roots = {"proc": proc, "sys": sys}
         self._shared: dict[str, KernelFile] = {}
 
@@ -106,6 +112,8 @@ class KernelFiles:
     def path(self, name: str) -> str:
         """Return where `proc/...` or `sys/...` stands."""
         root, _, rest = name.partition("/")
+        if root == "proc" and rest.startswith("net/") and (self._roots["proc"] / self._net).is_dir():
+            rest = self._net + rest.removeprefix("net/")
         return str(self._roots[root] / rest)
 
     def open(self, name: str, *, whole: bool = False) -> KernelFile:

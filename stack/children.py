@@ -1,6 +1,5 @@
 """Processes that end with us, however we end, and that no signal of the terminal reaches but through us."""
 
-import ctypes
 import os
 import re
 import signal
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from stack.failures import StackError
+from stack.leash import leash
 from stack.parts import Part
 
 LAST_LINES: Final = 10
@@ -16,8 +16,6 @@ LAST_ERRORS: Final = 3
 STOP_SECONDS: Final = 3.0
 # logfmt, as Prometheus and Alertmanager write it, and JSON, as we do
 _ERROR: Final = re.compile(r"level=error|\"level\": ?\"error\"", re.IGNORECASE)
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class Child:
@@ -27,9 +25,8 @@ class Child:
         """Start it. Raises StackError when its program cannot be run."""
         self.part = part
         self.log = log
-        us = os.getpid()
         with open(log, "wb") as output:
-            self._process = _start(part, output, us)
+            self._process = _start(part, output)
 
     @property
     def pid(self) -> int:
@@ -73,14 +70,7 @@ def last_lines(log: Path) -> str:
     return "\n".join(f"    {line}" for line in earlier + lines[-LAST_LINES:]) or "    (it printed nothing)"
 
 
-def _start(part: Part, output: IO[bytes], us: int) -> "subprocess.Popen[bytes]":
-    def leash() -> None:
-        """Have the kernel end the child when we die, SIGKILL included (prctl(2)); runs in the child before exec."""
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != us:  # we died before the kernel knew
-            os._exit(1)
-
+def _start(part: Part, output: IO[bytes]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             part.command,
@@ -89,7 +79,7 @@ def _start(part: Part, output: IO[bytes], us: int) -> "subprocess.Popen[bytes]":
             stderr=subprocess.STDOUT,
             # a session of its own: Ctrl-C reaches us alone, and we stop the parts in order
             start_new_session=True,
-            preexec_fn=leash,  # noqa: PLW1509 -- there is one thread
+            preexec_fn=leash(),  # noqa: PLW1509 -- there is one thread
         )
     except (OSError, subprocess.SubprocessError) as err:
         raise StackError(f"{part.title} cannot be started: {err}") from err

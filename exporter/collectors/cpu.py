@@ -3,6 +3,7 @@
 import os
 from typing import ClassVar, Final
 
+from exporter.collectors import throttle
 from exporter.exposition import Block, Family, Layout, number
 from exporter.kernel import KernelError, KernelFiles
 
@@ -32,7 +33,7 @@ class Cpu:
     """CPU time in seconds. The kernel's idle and iowait can fall a little: our counters keep their highest value."""
 
     name: ClassVar[str] = "cpu"
-    families: ClassVar[tuple[Family, ...]] = (SECONDS, GUEST_SECONDS)
+    families: ClassVar[tuple[Family, ...]] = (SECONDS, GUEST_SECONDS, *throttle.FAMILIES)
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles, ticks_per_second: int | None = None) -> None:
@@ -42,6 +43,7 @@ class Cpu:
         self._lines: list[bytes] = []
         self._ticks: list[list[int]] = []
         self._layout = Layout(())
+        self._throttles = throttle.Throttles(files)
 
     def collect(self) -> Block:
         """Return every core's row. Raises KernelError when a line is not a core's."""
@@ -52,13 +54,14 @@ class Cpu:
         for index, line in enumerate(lines):
             if line != self._lines[index]:
                 self._put(index, line)
-        return self._layout.render()
+        return self._layout.render() + self._throttles.render()
 
     def _rebuild(self, cores: list[bytes], lines: list[bytes]) -> None:
         for line in lines:
             parse_cpu_line(line)  # an error leaves the counters known so far untouched
         if len(set(cores)) != len(cores) or not all(core[3:].isdigit() for core in cores):
             raise KernelError("proc/stat: expected lines of cores, each once")
+        self._throttles.rebuild()
         known = dict(zip(self._cores, self._ticks, strict=True))
         names = [core[3:].decode() for core in cores]
         self._layout = Layout(

@@ -1,9 +1,11 @@
 """The exporter about itself: its build and its settings."""
 
 import platform
+from collections.abc import Mapping
 from typing import ClassVar, Final, Protocol
 
 from exporter import __version__
+from exporter.collectors.cardinality import DROPPED
 from exporter.exposition import Block, Family, Layout, number
 
 BUILD: Final = Family(
@@ -51,22 +53,35 @@ class ExporterState:
     """Build and settings of this exporter."""
 
     name: ClassVar[str] = "exporter"
-    families: ClassVar[tuple[Family, ...]] = (BUILD, RELOAD_OK, RELOAD_TIME, WEB_OK, WEB_TIME)
+    families: ClassVar[tuple[Family, ...]] = (BUILD, RELOAD_OK, RELOAD_TIME, WEB_OK, WEB_TIME, DROPPED)
     blocking: ClassVar[bool] = False
 
     def __init__(
-        self, state: SettingsState, python: str = platform.python_version(), version: str = __version__
+        self,
+        state: SettingsState,
+        dropped: Mapping[str, int],
+        python: str = platform.python_version(),
+        version: str = __version__,
     ) -> None:
         self._state = state
-        web = [()] if state.web is not None else []
-        self._layout = Layout(
-            ((BUILD, [(python, version)]), (RELOAD_OK, [()]), (RELOAD_TIME, [()]), (WEB_OK, web), (WEB_TIME, web))
-        )
+        self._dropped = dropped
+        self._build = (python, version)
+        self._names: list[str] | None = None
+        self._layout = Layout(())
 
     def collect(self) -> Block:
         """Return the rows."""
+        names = list(self._dropped)
+        if names != self._names:
+            self._rebuild(names)
         values = [b"1"]
         for state in (self._state, self._state.web):
             if state is not None:
                 values += b"1" if state.good else b"0", number(state.read_at)
-        return self._layout.fill(values)
+        return self._layout.fill(values + [b"%d" % count for count in self._dropped.values()])
+
+    def _rebuild(self, names: list[str]) -> None:
+        web = [()] if self._state.web is not None else []
+        rows = ((BUILD, [self._build]), (RELOAD_OK, [()]), (RELOAD_TIME, [()]), (WEB_OK, web), (WEB_TIME, web))
+        self._layout = Layout([*rows, (DROPPED, [(name,) for name in names])])
+        self._names = names

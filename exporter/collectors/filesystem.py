@@ -1,12 +1,13 @@
 """Size and use of file systems (statvfs of the mounts in /proc/1/mountinfo)."""
 
+from pathlib import Path
 from typing import ClassVar, Final
 
 from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader
 from exporter.exposition import Block, Family, Layout
 from exporter.history import FileSystemUse
 from exporter.kernel import KernelFiles
-from exporter.settings.exporter import FilesystemSettings
+from exporter.settings.collectors import FilesystemSettings
 
 _LABELS: Final = ("device", "fstype", "mountpoint")
 SIZE: Final = Family("node_filesystem_size_bytes", "gauge", "Size in bytes (statvfs, f_blocks x f_frsize).", _LABELS)
@@ -19,6 +20,16 @@ DEVICE_ERROR: Final = Family(
     "node_filesystem_device_error", "gauge", "1 where statvfs failed or got no answer in time.", _LABELS
 )
 
+MOUNT_INFO: Final = Family(
+    "node_filesystem_mount_info",
+    "gauge",
+    "1 for each mount that answers, with the number of its device (/proc/1/mountinfo).",
+    ("device", "major", "minor", "mountpoint"),
+)
+
+
+_VALUES: Final = (SIZE, FREE, AVAIL, FILES, FILES_FREE, READONLY)
+
 
 class FileSystem:
     """File systems of the machine. A mount that does not answer costs its own rows only.
@@ -27,7 +38,7 @@ class FileSystem:
     """
 
     name: ClassVar[str] = "filesystem"
-    families: ClassVar[tuple[Family, ...]] = (SIZE, FREE, AVAIL, FILES, FILES_FREE, READONLY, DEVICE_ERROR)
+    families: ClassVar[tuple[Family, ...]] = (*_VALUES, DEVICE_ERROR, MOUNT_INFO)
 
     def __init__(self, table: MountTable, reader: UsageReader) -> None:
         self._table = table
@@ -59,20 +70,20 @@ class FileSystem:
 
     def _rebuild(self, mounts: tuple[Mount, ...], answered: tuple[Mount, ...]) -> None:
         keys = [_labels(mount) for mount in answered]
+        numbers = tuple(dict.fromkeys(_numbered(mount) for mount in answered))
+        errors = (DEVICE_ERROR, [_labels(mount) for mount in mounts])
+        self._layout = Layout([*((family, keys) for family in _VALUES), errors, (MOUNT_INFO, numbers)])
         known = set(answered)
-        self._layout = Layout(
-            [(family, keys) for family in self.families[:-1]] + [(DEVICE_ERROR, [_labels(mount) for mount in mounts])]
-        )
-        errors = [b"0" if mount in known else b"1" for mount in mounts]
-        self._layout.put(Layout.span(len(keys) * len(self.families[:-1]), len(mounts)), errors)
+        fixed = [b"0" if mount in known else b"1" for mount in mounts] + [b"1"] * len(numbers)
+        self._layout.put(Layout.span(len(keys) * len(_VALUES), len(fixed)), fixed)
         self._shape = (mounts, answered)
 
 
 class FileSystemUses:
     """How full the same file systems are, for the sampler: a reader of its own, so that it and scrapes do not wait."""
 
-    def __init__(self, files: KernelFiles, settings: FilesystemSettings) -> None:
-        self._table = MountTable(files, settings)
+    def __init__(self, files: KernelFiles, settings: FilesystemSettings, root: Path = Path("/")) -> None:
+        self._table = MountTable(files, settings, root)
         self._reader = UsageReader(settings.mount_timeout)
 
     def __call__(self) -> list[FileSystemUse]:
@@ -88,3 +99,8 @@ class FileSystemUses:
 
 def _labels(mount: Mount) -> tuple[str, str, str]:
     return mount.device, mount.fs_type, mount.mount_point
+
+
+def _numbered(mount: Mount) -> tuple[str, str, str, str]:
+    major, _, minor = mount.number.partition(":")
+    return mount.device, major, minor, mount.mount_point

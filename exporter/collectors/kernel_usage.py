@@ -2,13 +2,14 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Final
 
 from exporter.collectors.cpu import IDLE, MODES, cpu_lines, parse_cpu_line
 from exporter.collectors.filesystem import FileSystemUses
 from exporter.history import CpuTime, Reading
 from exporter.kernel import KernelError, KernelFiles
-from exporter.settings.exporter import FilesystemSettings
+from exporter.settings.collectors import FilesystemSettings
 
 _IOWAIT: Final = MODES.index("iowait")
 _FIELD: Final = re.compile(rb"^(MemTotal|MemAvailable|SwapTotal|SwapFree): +(\d+) kB$", re.MULTILINE)
@@ -17,10 +18,16 @@ _FIELD: Final = re.compile(rb"^(MemTotal|MemAvailable|SwapTotal|SwapFree): +(\d+
 class KernelUsage:
     """Reads /proc/stat, /proc/meminfo and the mounts for one sample. Lives on the sampler's thread."""
 
-    def __init__(self, files: KernelFiles, settings: FilesystemSettings, ticks_per_second: int | None = None) -> None:
+    def __init__(
+        self,
+        files: KernelFiles,
+        settings: FilesystemSettings,
+        root: Path = Path("/"),
+        ticks_per_second: int | None = None,
+    ) -> None:
         self._stat = files.open_own("proc/stat", whole=True)
         self._meminfo = files.open_own("proc/meminfo", whole=True)
-        self._file_systems = FileSystemUses(files, settings)
+        self._file_systems = FileSystemUses(files, settings, root)
         self._ticks_per_second = ticks_per_second or os.sysconf("SC_CLK_TCK")
 
     def __call__(self) -> Reading:

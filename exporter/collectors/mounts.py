@@ -9,11 +9,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from exporter.exposition import text_of
 from exporter.kernel import KernelError, KernelFiles
-from exporter.settings.exporter import FilesystemSettings
+from exporter.settings.collectors import FilesystemSettings
 
 # these answer from memory: no server, no daemon of somebody's can hold them up
 LOCAL_TYPES: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs"})
@@ -38,6 +39,8 @@ class Mount(NamedTuple):
     fs_type: str
     read_only: bool
     """Whether the mount or the whole file system is read-only."""
+    number: str = ""
+    """The device's number, as major:minor."""
     beneath: bool = False
     """Whether the way to it leads through a mount that can hang."""
 
@@ -60,10 +63,11 @@ class Usage(NamedTuple):
 class MountTable:
     """The mounts of the machine's first process, less what the settings leave out (/proc/1/mountinfo)."""
 
-    def __init__(self, files: KernelFiles, settings: FilesystemSettings) -> None:
+    def __init__(self, files: KernelFiles, settings: FilesystemSettings, root: Path = Path("/")) -> None:
         # of process 1, since a hardened unit's own table shows everything read-only; ours where 1 is hidden (hidepid)
         self._sources = [files.open_own("proc/1/mountinfo"), files.open_own("proc/self/mountinfo")]
         self._settings = settings
+        self._root = b"" if root == Path("/") else os.fsencode(root)
         self._text: bytes | None = None
         self._mounts: tuple[Mount, ...] = ()
 
@@ -74,7 +78,7 @@ class MountTable:
             if text != self._text:
                 self._text = None
                 try:
-                    mounts = filter(self._is_wanted, _marked(list(parse_mountinfo(text))))
+                    mounts = map(self._below_root, filter(self._is_wanted, _marked(list(parse_mountinfo(text)))))
                     # one mounted over another of the same name hides it, from statvfs too: the last one counts
                     self._mounts = tuple({(m.device, m.fs_type, m.mount_point): m for m in mounts}.values())
                 except KernelError:
@@ -92,11 +96,43 @@ class MountTable:
             self._sources.pop(0)
             return self._read_text()
 
+    def _below_root(self, mount: Mount) -> Mount:
+        """Return the mount as it is asked: below the place where the machine's root is."""
+        return mount._replace(path=self._root + mount.path) if self._root else mount
+
     def _is_wanted(self, mount: Mount) -> bool:
         return not (
             self._settings.mount_points_exclude.pattern.search(mount.mount_point)
             or self._settings.fs_types_exclude.pattern.search(mount.fs_type)
         )
+
+
+class LocalPaths:
+    """Tells of paths whether asking for them can take forever (/proc/self/mountinfo, since we open them ourselves)."""
+
+    def __init__(self, files: KernelFiles) -> None:
+        self._source = files.open_own("proc/self/mountinfo")
+
+    def changed(self) -> bool:
+        """Whether a mount came or went since the last call."""
+        return self._source.changed()
+
+    def are_local(self, paths: Iterable[str]) -> bool:
+        """Whether all paths lie on file systems of this machine. May itself take as long as the worst of them.
+
+        A path that leads through a symbolic link counts as not local: it may lead elsewhere tomorrow.
+        """
+        try:
+            mounts = list(_marked(list(parse_mountinfo(self._source.read()))))
+        except KernelError:
+            return False
+        return all(os.path.realpath(path) == path and _is_local(os.fsencode(path), mounts) for path in paths)
+
+
+def _is_local(path: bytes, mounts: list[Mount]) -> bool:
+    above = [m for m in mounts if path == m.path or path.startswith(m.path.rstrip(b"/") + b"/")]
+    # of two on one mount point the last hides the other
+    return bool(above) and not max(enumerate(above), key=lambda pair: (len(pair[1].path), pair[0]))[1].may_hang
 
 
 def parse_mountinfo(text: bytes) -> Iterable[Mount]:
@@ -110,7 +146,8 @@ def parse_mountinfo(text: bytes) -> Iterable[Mount]:
         if not dash or len(theirs) < 3 or not path.startswith(b"/") or b"\0" in path:
             raise KernelError(f"proc/1/mountinfo: expected a mount, got {line[:80]!r}")
         read_only = b"ro" in mine[5].split(b",") or b"ro" in theirs[2].split(b",")
-        yield Mount(text_of(_unescape(theirs[1])), path, text_of(path), text_of(_unescape(theirs[0])), read_only)
+        device, fs_type = text_of(_unescape(theirs[1])), text_of(_unescape(theirs[0]))
+        yield Mount(device, path, text_of(path), fs_type, read_only, text_of(mine[2]))
 
 
 def _marked(mounts: list[Mount]) -> Iterable[Mount]:

@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Final
 
+from exporter.collectors.devices import DeviceFilter
 from exporter.exposition import Block, Family, Layout, text_of
 from exporter.kernel import KernelError, KernelFile, KernelFiles
-from exporter.settings.exporter import NetdevSettings
 
 _COLUMNS: Final = (
     ("receive_bytes", "Bytes received"),
@@ -48,9 +48,9 @@ class NetDev:
     families: ClassVar[tuple[Family, ...]] = (*COUNTERS, NOHANDLER)
     blocking: ClassVar[bool] = False
 
-    def __init__(self, files: KernelFiles, settings: NetdevSettings) -> None:
+    def __init__(self, files: KernelFiles, wanted: DeviceFilter) -> None:
         self._files = files
-        self._settings = settings
+        self._filter = wanted
         self._source = files.open("proc/net/dev")
         self._devices: list[bytes] | None = None
         self._lines: list[bytes] = []
@@ -82,18 +82,12 @@ class NetDev:
             raise KernelError("proc/net/dev: expected the name of a device in each line")
         # one that came or went while we read may be there twice: its last line counts
         last = {name: index for index, name in enumerate(names)}
-        wanted = [index for name, index in last.items() if self._is_wanted(name)]
+        wanted = [index for name, index in last.items() if self._filter.wants(name)]
         self._wanted = wanted
         self._lines = [b""] * len(wanted)
         self._layout = Layout.grid(COUNTERS, [(names[index],) for index in wanted])
         self._devices = devices
         self._open_nohandler([names[index] for index in wanted])
-
-    def _is_wanted(self, name: str) -> bool:
-        include, exclude = self._settings.device_include, self._settings.device_exclude
-        if include is not None:
-            return include.pattern.fullmatch(name) is not None
-        return exclude is None or exclude.pattern.fullmatch(name) is None
 
     def _open_nohandler(self, names: list[str]) -> None:
         self._nohandler = [self._counter_file(name) for name in names]

@@ -10,11 +10,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+from exporter.collectors.boundary import Boundary, Result
+from exporter.collectors.cardinality import DEFAULT_PER_FAMILY, Budget
 from exporter.collectors.collector import Collector, NoData
 from exporter.collectors.compression import compress
-from exporter.exposition import Block, Family, Layout
+from exporter.exposition import Family, Layout
 from exporter.kernel import KernelFiles
 from exporter.logs import Log
 
@@ -38,20 +40,15 @@ class DuplicateFamilyError(Exception):
     """Two collectors declare one metric name."""
 
 
-class Result(NamedTuple):
-    """What one collector gave: its text, or None when it failed or had nothing."""
-
-    block: Block | None
-    seconds: float
-
-
 class _Plan:
     """The collectors of one page, and the layout of the rows about them."""
 
     def __init__(self, collectors: Sequence[Collector]) -> None:
         self.collectors = tuple(collectors)
         self.names = tuple(c.name for c in collectors)
-        self.never_blocks = all(never_blocks(c) for c in collectors)
+        self.may_block = tuple(c for c in collectors if not never_blocks(c))
+        # those that may need a thread come last: beside a running one each system call here waits for the GIL
+        self.in_order = sorted(collectors, key=lambda c: c in self.may_block)
         self._layout = Layout.grid(FAMILIES, [(name,) for name in self.names])
 
     def page(self, results: Sequence[Result]) -> bytes:
@@ -153,36 +150,6 @@ class _Thread:
                 return
 
 
-class _Boundary:
-    """The one place around collectors where everything is caught, and told when it is news."""
-
-    def __init__(self, timer: Callable[[], float]) -> None:
-        self._failing: dict[str, str] = {}
-        self._timer = timer
-
-    def run(self, collector: Collector) -> Result:
-        """Run one collector now, on this thread; whatever it raises becomes a result without rows."""
-        start = self._timer()
-        try:
-            block: Block | None = collector.collect()
-        except NoData:
-            block = None
-        except Exception as err:  # noqa: BLE001 -- see the class
-            self.note(collector.name, err)
-            return Result(None, self._timer() - start)
-        if collector.name in self._failing:
-            del self._failing[collector.name]
-            log.info("collector works again", collector=collector.name)
-        return Result(block, self._timer() - start)
-
-    def note(self, name: str, err: Exception) -> None:
-        """Log a failure when it is new or has another text, not on each scrape."""
-        text = f"{type(err).__name__}: {err}"
-        if self._failing.get(name) != text:
-            self._failing[name] = text
-            log.error("collector failed", collector=name, error=text, exc=err)
-
-
 class Runner:
     """The exporter's collectors and the scrapes that wait for them. Lives on one event loop."""
 
@@ -194,11 +161,14 @@ class Runner:
         files: KernelFiles,
         collector_timeout: float,
         timer: Callable[[], float] = time.perf_counter,
+        budget: Budget | None = None,
     ) -> None:
         refuse_duplicates(collectors)
+        budget = Budget(DEFAULT_PER_FAMILY) if budget is None else budget
+        budget.dropped.update({collector.name: 0 for collector in collectors})
         self._files = files
         self._timeout = collector_timeout
-        self._boundary = _Boundary(timer)
+        self._boundary = Boundary(timer, budget)
         self._all = _Plan(collectors)
         self._never_blocking = {c.name for c in collectors if never_blocks(c)}
         self._plans: dict[frozenset[str], _Plan] = {}
@@ -221,7 +191,7 @@ class Runner:
         """
         plan = self._all if names is None else self._plan(names)
         first = not self._waiting
-        if now and first and plan.never_blocks:
+        if now and first and self._runs_here(plan):
             self._files.begin()
             page = plan.page([self._boundary.run(collector) for collector in plan.collectors])
             deliver(compress(page) if gzip else page)
@@ -231,6 +201,19 @@ class Runner:
             self._run_batch()
         elif first:
             asyncio.get_running_loop().call_soon(self._run_batch)
+
+    def _runs_here(self, plan: _Plan) -> bool:
+        """Whether no collector of the plan is in the air or would have to go there."""
+        for collector in plan.may_block:
+            thread = self._threads.get(collector.name)
+            if thread is not None and thread.started is not None:
+                return False
+            try:
+                if collector.blocking:
+                    return False
+            except Exception:  # noqa: BLE001 -- told where it is asked again, as part of the run
+                return False
+        return True
 
     def close(self) -> None:
         """Let the threads end, as at a reload: those in the air once they are back and nobody waits any more."""
@@ -258,14 +241,13 @@ class Runner:
         self._files.begin()
         batch = _Batch(time.monotonic())
         airborne: set[str] = set()
-        for plan in {waiter.plan: None for waiter in waiters}:
-            for collector in plan.collectors:
-                if collector.name not in batch.results and collector.name not in airborne:
-                    result = self._collect(collector, batch)
-                    if result is None:
-                        airborne.add(collector.name)
-                    else:
-                        batch.results[collector.name] = result
+        collectors = {c: None for waiter in waiters for c in waiter.plan.in_order}
+        for collector in collectors:
+            result = self._collect(collector, batch)
+            if result is None:
+                airborne.add(collector.name)
+            else:
+                batch.results[collector.name] = result
         for waiter in waiters:
             if airborne:
                 waiter.missing = airborne.intersection(waiter.plan.names)
@@ -315,6 +297,8 @@ class Runner:
             return None
         try:
             blocking = collector.blocking
+        except NoData:
+            return Result(None, 0.0)
         except Exception as err:  # noqa: BLE001 -- the same boundary as around collect
             self._boundary.note(collector.name, err)
             return Result(None, 0.0)

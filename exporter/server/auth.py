@@ -1,151 +1,94 @@
 """Basic authentication by bcrypt, off the event loop.
 
 A bcrypt check takes 60 ms of a core. So each runs on one thread of its own; credentials that passed are remembered as
-a keyed hash and cost a microsecond from then on, and are never limited; an address whose credentials failed too often
-gets 429 without a check. A scraper that is known goes on undisturbed beside an attacker from the same address.
+a keyed hash and cost a microsecond from then on, and are never limited; so are those that failed, and an address with
+too many of them gets 429 without a check. A scraper that is known goes on undisturbed beside an attacker from the same
+address; one that is not known yet gets through as soon as it tries again (see `Tries`).
 """
 
-import asyncio
 import base64
 import binascii
-import hmac
-import os
-import queue
-import threading
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from exporter.server.http import Handler, Reply, Request, Response
+from exporter.logs import Log
+from exporter.server.credentials import Checker, Tries, Verified
+from exporter.server.http import FAILED, Handler, Reply, Request, Response
 
-REMEMBERED: Final = 256
-FAILURES_ALLOWED: Final = 10
-"""Failures that an address may have at once; one more each second after that."""
-ADDRESSES: Final = 1024
-WAITING: Final = 32
-"""Checks that may wait for the thread; more than that is answered with 429 at once."""
-
-# compared with where the user is not known, so that the time tells nothing; no password has this hash
-_NOBODY: Final = b"$2b$10$" + b"." * 53
+log = Log(__name__)
 
 _REFUSED: Final = Response(
-    401, b"401: user and password, please\n", headers=('WWW-Authenticate: Basic realm="hostwatch"',)
+    401,
+    b"401: user and password, please\n",
+    headers=('WWW-Authenticate: Basic realm="hostwatch", charset="UTF-8"',),
 )
 _LIMITED: Final = Response(429, b"429: too many wrong passwords from your address\n", headers=("Retry-After: 1",))
+
+
+class Memory:
+    """What outlives a new version of the configuration: verified credentials, tries by address, the thread."""
+
+    def __init__(self) -> None:
+        self.verified = Verified()
+        self.tries = Tries()
+        self.checker = Checker()
 
 
 class Guard:
     """A handler in front of another: lets those through who know a password."""
 
     def __init__(
-        self, handler: Handler, users: Mapping[str, str], memory: "Memory", clock: Callable[[], float] = time.monotonic
+        self, handler: Handler, users: Mapping[str, str], memory: Memory, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._handler = handler
         self._users = {name.encode(): hashed.encode() for name, hashed in users.items()}
+        # what an unknown user's password is checked against: as costly as the others, so that the time tells nothing
+        self._nobody = max(self._users.values(), key=lambda hashed: hashed[4:6])[:7] + b"." * 53
         self._memory = memory
         self._clock = clock
+        memory.verified.keep(self._users)
 
     def __call__(self, request: Request, reply: Reply) -> None:
         """Let the request through, refuse it, or have its password checked."""
-        header = request.headers.get(b"authorization", b"")
-        user, password = parse_basic(header)
+        user, password = parse_basic(request.headers.get(b"authorization", b""))
         if user is None or password is None:
             reply(_REFUSED)
             return
-        hashed = self._users.get(user, _NOBODY)
-        key = self._memory.key(user, hashed, password)
-        if self._memory.knows(key):
+        hashed = self._users.get(user, self._nobody)
+        key = self._memory.verified.key(user, hashed, password)
+        if self._memory.verified.knows(user, key):
             self._handler(request, reply)
-        elif not self._memory.may_try(request.client, self._clock()):
+        elif self._memory.tries.failed(key):
+            reply(_REFUSED)
+        elif not self._check(request, reply, (user, hashed, password), key):
             reply(_LIMITED)
-        else:
-            self._check(request, reply, (password, hashed), key)
 
-    def _check(self, request: Request, reply: Reply, question: tuple[bytes, bytes], key: bytes) -> None:
+    def _check(self, request: Request, reply: Reply, credentials: tuple[bytes, bytes, bytes], key: bytes) -> bool:
+        """Have the password checked, and answer then; False where the address, or all together, asked too much."""
+        user, hashed, password = credentials
+        known = user in self._users
+        memory, now = self._memory, self._clock()
+
         def answered(good: bool) -> None:  # noqa: FBT001 -- a callback with one meaning
-            if good:
-                self._memory.remember(key, request.client)
-                self._handler(request, reply)
+            if good and known:
+                memory.verified.remember(user, key)
+                memory.tries.give_back(request.client, key)
+                self._go_on(request, reply)
             else:
+                memory.tries.fail(key)
                 reply(_REFUSED)
 
-        if not self._memory.checker.ask(question, answered):
-            reply(_LIMITED)
+        if memory.checker.joins(key, answered):
+            return True
+        return memory.tries.may_try(request.client, key, now) and memory.checker.ask(key, (password, hashed), answered)
 
-
-class Memory:
-    """What outlives a new version of the configuration: verified credentials, failures by address, the thread."""
-
-    def __init__(self) -> None:
-        self.checker = Checker()
-        self._secret = os.urandom(32)
-        self._verified: OrderedDict[bytes, None] = OrderedDict()
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def key(self, user: bytes, hashed: bytes, password: bytes) -> bytes:
-        """Return what credentials are remembered under; the stored hash is in it, so a new password ends the old."""
-        parts = b"".join(len(part).to_bytes(4, "big") + part for part in (user, hashed, password))
-        return hmac.digest(self._secret, parts, "sha256")
-
-    def knows(self, key: bytes) -> bool:
-        """Whether these credentials passed before."""
-        return key in self._verified
-
-    def remember(self, key: bytes, address: str) -> None:
-        """Remember credentials that passed; they give the address one of its tries back."""
-        self._verified[key] = None
-        if len(self._verified) > REMEMBERED:
-            self._verified.popitem(last=False)
-        if tries := self._failures.get(address):
-            tries.pop()
-
-    def may_try(self, address: str, now: float) -> bool:
-        """Whether an address may have a password checked now; counts the try."""
-        tries = self._failures.setdefault(address, deque(maxlen=FAILURES_ALLOWED))
-        self._failures.move_to_end(address)
-        if len(self._failures) > ADDRESSES:
-            self._failures.popitem(last=False)
-        while tries and now - tries[0] >= FAILURES_ALLOWED:
-            tries.popleft()
-        if len(tries) == FAILURES_ALLOWED:
-            return False
-        tries.append(now)
-        return True
-
-
-class Checker:
-    """One daemon thread that runs bcrypt, made on first use."""
-
-    def __init__(self) -> None:
-        self._questions: queue.Queue[tuple[tuple[bytes, bytes], Callable[[bool], None]]] = queue.Queue(WAITING)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def ask(self, question: tuple[bytes, bytes], answered: Callable[[bool], None]) -> bool:
-        """Check a password against a hash; `answered` is called on the event loop. False when too many wait."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            threading.Thread(target=self._run, daemon=True, name="bcrypt").start()
+    def _go_on(self, request: Request, reply: Reply) -> None:
         try:
-            self._questions.put_nowait((question, answered))
-        except queue.Full:
-            return False
-        return True
-
-    def _run(self) -> None:
-        import bcrypt  # noqa: PLC0415 -- only where passwords are asked for
-
-        while True:
-            (password, hashed), answered = self._questions.get()
-            try:
-                good = bcrypt.checkpw(password, hashed) and hashed != _NOBODY
-            except ValueError:  # over 72 bytes, which no hash of bcrypt can tell apart
-                good = False
-            try:
-                if self._loop is not None:
-                    self._loop.call_soon_threadsafe(answered, good)
-            except RuntimeError:  # the loop is closed: the process is ending
-                return
+            self._handler(request, reply)
+        except Exception as err:  # noqa: BLE001 -- the boundary around handlers, here in a turn of the loop of its own
+            log.error("request failed", method=request.method, path=request.path[:200], exc=err)
+            reply(FAILED)
 
 
 def parse_basic(header: bytes) -> tuple[bytes | None, bytes | None]:

@@ -31,6 +31,8 @@ class Response(NamedTuple):
     headers: tuple[str, ...] = ()
 
 
+FAILED: Final = Response(500, b"500: our fault, see the log\n")
+
 # RFC 9110, 5.6.7: English, whatever the locale
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -3,19 +3,22 @@
 import asyncio
 import socket
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from exporter.logs import Log
 from exporter.server.http import DateHeader, Handler
-from exporter.server.locks import Locks
 from exporter.server.protocol import Connection
 from exporter.settings.exporter import Http
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.server.locks import Locks
+    from exporter.server.secure import Handshakes
 
 log = Log(__name__)
 
 BUFFER: Final = 64 * 1024
-HANDSHAKE_SECONDS: Final = 5.0
-SHUTDOWN_SECONDS: Final = 2.0
 
 
 class ListenError(Exception):
@@ -25,7 +28,7 @@ class ListenError(Exception):
 class Server:
     """What the connections share: handler, limits, one receive buffer."""
 
-    def __init__(self, handler: Handler, limits: Http, locks: Locks | None = None) -> None:
+    def __init__(self, handler: Handler, limits: Http, locks: "Locks | None" = None) -> None:
         self.limits = limits
         self._locks = locks
         self.serve(handler)
@@ -36,6 +39,7 @@ class Server:
         self._connections: dict[Connection, None] = {}
         self._all_lost = asyncio.Event()
         self._listener: asyncio.Server | None = None
+        self._handshakes: Handshakes | None = None
 
     def serve(self, handler: Handler) -> None:
         """Answer by this handler from now on, behind the locks if there are any."""
@@ -49,7 +53,7 @@ class Server:
         """Listen on the address and return the port. Raises ListenError naming address and cause."""
         try:
             self._listener = await self.loop.create_server(
-                lambda: Connection(self), host or None, port, backlog=1024, reuse_address=True, **self._tls()
+                self._protocol(), host or None, port, backlog=1024, reuse_address=True
             )
         except (OSError, ValueError) as err:  # ValueError: a name that no resolver takes
             cause = getattr(err, "strerror", None) or str(err)
@@ -58,11 +62,18 @@ class Server:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return int(self._listener.sockets[0].getsockname()[1])
 
-    def _tls(self) -> dict[str, Any]:
+    def _protocol(self) -> "Callable[[], asyncio.BufferedProtocol]":
+        """Return what makes the protocol of a new connection: HTTP, behind TLS where there is a certificate."""
         if self._locks is None or self._locks.context is None:
-            return {}
-        seconds = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": SHUTDOWN_SECONDS}
-        return {"ssl": self._locks.context, **seconds}
+            return lambda: Connection(self)
+        from exporter.server.secure import Handshakes, Secure  # noqa: PLC0415 -- OpenSSL costs 4 MB
+
+        # half as many as connections, so that a process that may open 1024 files has some left
+        handshakes = Handshakes(
+            self._locks.newest_context, lambda: Connection(self), lambda: max(self.limits.max_connections // 2, 1)
+        )
+        self._handshakes = handshakes
+        return lambda: Secure(handshakes)
 
     def has_few_clients(self) -> bool:
         """Whether so few connections are open that requests of one turn of the loop hardly ever come together."""
@@ -91,6 +102,8 @@ class Server:
         self.stopping = True
         if self._listener is not None:
             self._listener.close()
+        if self._handshakes is not None:
+            self._handshakes.stop()
         for connection in tuple(self._connections):
             connection.shut()
         if self._connections:

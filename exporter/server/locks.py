@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Final
 from exporter.logs import Log
 from exporter.server.auth import Guard, Memory
 from exporter.server.http import Handler, Reply, Request
+from exporter.server.limiter import Limiter
 from exporter.server.web_config import ConfigFile, WebConfig
 from exporter.settings import SettingsError
 
 if TYPE_CHECKING:
     import ssl
-
-    from exporter.server.tls import NewestContext
 
 log = Log(__name__)
 
@@ -36,16 +35,20 @@ class Locks:
         self._memory = Memory()
         self.good = True
         self.read_at = time.time()
-        self.context = self._first_context()
+        self.context = self._build(self._file.config)
 
-    def _first_context(self) -> "NewestContext | None":
-        if self._file.config.tls_server_config is None:
+    def _build(self, config: WebConfig) -> "ssl.SSLContext | None":
+        if config.tls_server_config is None:
             return None
         from exporter.server import tls  # noqa: PLC0415 -- OpenSSL costs 4 MB: only where TLS is asked for
 
-        context = tls.newest(tls.build(self._file.config.tls_server_config, self._file))
-        context.before_handshake = self.look
-        return context
+        return tls.build(config.tls_server_config, self._file)
+
+    def newest_context(self) -> "ssl.SSLContext":
+        """Return the TLS context for a handshake that begins now."""
+        self.look()
+        assert self.context is not None  # noqa: S101 -- TLS comes and goes with a restart only
+        return self.context
 
     def look(self) -> None:
         """Take over what changed in the files, if it is good."""
@@ -61,15 +64,9 @@ class Locks:
                 log.error("web configuration not usable, the last good one stays", problems=list(err.problems))
 
     def _take(self, config: WebConfig) -> None:
-        if (config.tls_server_config is None) != (self.context is None):
-            raise SettingsError(f"{self._file.path}: tls_server_config: adding or removing TLS needs a restart")
-        fresh: ssl.SSLContext | None = None
-        if config.tls_server_config is not None:
-            from exporter.server import tls  # noqa: PLC0415 -- see above
-
-            fresh = tls.build(config.tls_server_config, self._file)
-        if self.context is not None and fresh is not None:
-            self.context.current = fresh
+        if opened := _opened(self._file.config, config):
+            raise SettingsError(f"{self._file.path}: {opened}")
+        self.context = self._build(config)
         self._file.take(config)
         self.good, self.read_at = True, time.time()
         log.info("web configuration read again", file=str(self._file.path))
@@ -103,7 +100,9 @@ class Locks:
         guarded: Handler = handler
         if config.basic_auth_users:
             guarded = Guard(handler, config.basic_auth_users, self._memory)
-        lines = tuple(f"{name}: {value}" for name, value in config.http_server_config.headers.items())
+        if config.rate_limit.seconds:
+            guarded = Limiter(guarded, config.rate_limit.seconds, config.rate_limit.burst)
+        lines = config.http_server_config.lines
         if not lines:
             return guarded
 
@@ -111,3 +110,15 @@ class Locks:
             guarded(request, lambda response: reply(response._replace(headers=response.headers + lines)))
 
         return with_headers
+
+
+def _opened(old: WebConfig, new: WebConfig) -> str:
+    """Return which lock `new` lacks that `old` has: a file that is just being written may be empty, or end early."""
+    before, after = old.tls_server_config, new.tls_server_config
+    if (before is None) != (after is None):
+        return "tls_server_config: adding or removing TLS needs a restart"
+    if before is not None and after is not None and before.verifies and not after.verifies:
+        return "tls_server_config.client_auth_type: to verify clients no longer needs a restart"
+    if old.basic_auth_users and not new.basic_auth_users:
+        return "basic_auth_users: to ask for passwords no longer needs a restart"
+    return ""

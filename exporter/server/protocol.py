@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 import httptools
 
 from exporter.logs import Log
-from exporter.server.http import Request, Response, head
+from exporter.server.http import FAILED, Request, Response, head
 
 if TYPE_CHECKING:
     from exporter.server.listener import Server
@@ -79,7 +79,6 @@ class Connection(asyncio.BufferedProtocol):
         self._repeated = (b"", Request("", "", "", {}, ""))
         self.busy = False
         self._paused = False
-        self._bounded = False
         self._closed = False
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +93,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._server.admits(transport):
             self.drop()
             return
+        self._transport.set_write_buffer_limits(1)  # what one client does not take is never more than an answer
         self._expire_in(self._server.limits.request_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
@@ -245,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
             self._server.handler(request, lambda response: self._answer(request, response, keep_alive=keep_alive))
         except Exception as err:  # noqa: BLE001 -- the boundary around handlers
             log.error("request failed", method=request.method, path=request.path[:200], exc=err)
-            self._answer(request, Response(500, b"500: our fault, see the log\n"), keep_alive=False)
+            self._answer(request, FAILED, keep_alive=False)
 
     def _answer(self, request: Request, response: Response, *, keep_alive: bool) -> None:
         if not self.busy or self._closed:
@@ -255,11 +255,6 @@ class Connection(asyncio.BufferedProtocol):
         close = not keep_alive or self._server.stopping or (self._half_closed and last)
         text = head(response, self._server.date.at(time.time()), close=close)
         self._transport.write(text if request.method == "HEAD" else text + response.body)
-        if not self._bounded:
-            # what one client does not take is never more than an answer; not sooner, since with TLS what is left of the
-            # handshake would count as that and stop the reading for good
-            self._bounded = True
-            self._transport.set_write_buffer_limits(1)
         if close:
             self._closed = True
             self._transport.close()

@@ -1,14 +1,20 @@
-"""TLS of the exporter's server: contexts built from the web configuration, the newest good one for each handshake."""
+"""TLS contexts built from the web configuration."""
 
+import ipaddress
 import os
+import re
 import ssl
+import sys
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from exporter.server.web_config import ConfigFile, Tls
 from exporter.settings import SettingsError
+from exporter.settings.reading import place_of
 
 _VERSIONS: Final = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -47,62 +53,99 @@ _SUITES_13: Final = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CH
 def build(tls: Tls, file: ConfigFile) -> ssl.SSLContext:
     """Return a new server context. Raises SettingsError naming the file and what is wrong with it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
+    _set_versions(context, tls)
     context.options |= ssl.OP_NO_RENEGOTIATION
+    # a scraper keeps its connection: tickets would cost each handshake, and bring back a certificate that has expired
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
     _load_pair(context, tls, file)
     context.verify_mode = _VERIFY[tls.client_auth_type]
-    if tls.client_ca_file is not None or tls.client_ca is not None:
+    if tls.client_ca_file or tls.client_ca:
         _load_ca(context, tls, file)
     if tls.cipher_suites:
-        context.set_ciphers(":".join(_cipher_names(tls.cipher_suites, file)))
+        names = _cipher_names(tls.cipher_suites, file)
+        _set(context.set_ciphers, ":".join(names), file, "cipher_suites")
     if tls.curve_preferences:
-        context.set_ecdh_curve(_CURVES[tls.curve_preferences[0]])
+        _set(context.set_ecdh_curve, _CURVES[tls.curve_preferences[0]], file, "curve_preferences")
     return context
 
 
+def _set_versions(context: ssl.SSLContext, tls: Tls) -> None:
+    with warnings.catch_warnings():  # TLS 1.0 and 1.1 are on where the operator asks for them by name
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = _VERSIONS[tls.min_version]
+        context.maximum_version = _VERSIONS[tls.max_version]
+
+
+def _set(setter: Callable[[str], None], value: str, file: ConfigFile, key: str) -> None:
+    try:
+        setter(value)
+    except (ssl.SSLError, ValueError) as err:
+        raise _problem(file, key, f"expected some that this machine's OpenSSL has: {_why(err)}") from err
+
+
 def _load_pair(context: ssl.SSLContext, tls: Tls, file: ConfigFile) -> None:
-    place = f"{file.path}: tls_server_config"
-    with tempfile.TemporaryDirectory() as folder:  # ssl loads a pair from files only
-        cert = _as_file(tls.cert, tls.cert_file, file, folder, "cert")
-        key = _as_file(tls.key, tls.key_file, file, folder, "key")
-        for path in (cert, key):
-            _check_readable(path, place)
+    with _path(tls.cert, tls.cert_file, file, "cert") as cert, _path(tls.key, tls.key_file, file, "key") as key:
         try:
             # an empty password instead of none: an encrypted key must not ask on the terminal
             context.load_cert_chain(cert, key, password=b"")
-        except (ssl.SSLError, ValueError) as err:
+        except (OSError, ValueError) as err:  # ssl.SSLError is an OSError
             pair = f"{tls.cert_file or 'cert'} and {tls.key_file or 'key'}"
-            raise SettingsError(f"{place}: {pair}: expected a certificate and its key in PEM: {err}") from err
+            what = f"expected a certificate and its key in PEM, without a password, in {pair}: {_why(err)}"
+            raise _problem(file, "cert_file" if tls.cert_file else "cert", what) from err
 
 
 def _load_ca(context: ssl.SSLContext, tls: Tls, file: ConfigFile) -> None:
-    place = f"{file.path}: tls_server_config.client_ca_file"
-    try:
-        if tls.client_ca is not None:
-            context.load_verify_locations(cadata=tls.client_ca)
-        else:
-            path = file.file(tls.client_ca_file or "")
-            _check_readable(path, place)
+    key = "client_ca_file" if tls.client_ca_file else "client_ca"
+    with _path(tls.client_ca, tls.client_ca_file, file, "client_ca") as path:
+        try:
             context.load_verify_locations(cafile=path)
-    except (ssl.SSLError, ValueError) as err:
-        raise SettingsError(f"{place}: expected certificates in PEM: {err}") from err
+        except (OSError, ValueError) as err:
+            raise _problem(file, key, f"expected certificates in PEM: {_why(err)}") from err
 
 
-def _as_file(inline: str | None, name: str | None, file: ConfigFile, folder: str, kind: str) -> Path:
-    if inline is None:
-        return file.file(name or "")
-    path = Path(folder, kind)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(inline)
-    return path
-
-
-def _check_readable(path: Path, place: str) -> None:
+@contextmanager
+def _path(inline: str | None, name: str | None, file: ConfigFile, key: str) -> Iterator[Path]:
+    """Lend the path of a file that can be read: ssl takes no text. Raises SettingsError naming it."""
+    if inline:
+        with _text_as_file(inline) as path:
+            yield path
+        return
+    path = file.file(name or "")
     try:
-        with open(path, "rb"):
+        with path.open("rb"):
             pass
-    except OSError as err:
-        raise SettingsError(f"{place}: {path} cannot be read: {err.strerror}") from err
+    except (OSError, ValueError) as err:
+        raise _problem(file, f"{key}_file", f"{path} cannot be read: {_why(err)}") from err
+    yield path
+
+
+@contextmanager
+def _text_as_file(text: str) -> Iterator[Path]:
+    """Lend a path that reads as the text: on Linux it is memory, so that a key never gets to a disk."""
+    if sys.platform == "linux":
+        number = os.memfd_create("inline", os.MFD_CLOEXEC)
+        with open(number, "w", closefd=True) as out:
+            out.write(text)
+            out.flush()
+            yield Path(f"/proc/self/fd/{number}")
+    else:
+        with tempfile.NamedTemporaryFile("w") as out:  # only its owner can read it
+            out.write(text)
+            out.flush()
+            yield Path(out.name)
+
+
+def _problem(file: ConfigFile, key: str, what: str) -> SettingsError:
+    return SettingsError(f"{place_of(file.path, f'tls_server_config.{key}')}: {what}")
+
+
+def _why(err: Exception) -> str:
+    """Return what OpenSSL or the system says, without OpenSSL's codes and lines of C."""
+    reason = getattr(err, "reason", None)
+    if reason:
+        return str(reason).lower().replace("_", " ")
+    return re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)$", "", getattr(err, "strerror", None) or str(err))
 
 
 def _cipher_names(suites: list[str], file: ConfigFile) -> list[str]:
@@ -112,33 +155,23 @@ def _cipher_names(suites: list[str], file: ConfigFile) -> list[str]:
             names.append(_SUITES[suite])
         elif suite not in _SUITES_13:
             known = ", ".join(sorted([*_SUITES, *_SUITES_13]))
-            raise SettingsError(
-                f"{file.path}: tls_server_config.cipher_suites: expected some of {known}, got {suite!r}"
-            )
+            raise _problem(file, "cipher_suites", f"expected some of {known}, got {suite!r}")
     return names or list(_SUITES.values())
 
 
-class NewestContext(ssl.SSLContext):
-    """What asyncio is given: each handshake goes to the context that is in force when it begins."""
+def has_allowed_san(certificate: Mapping[str, Any] | None, allowed: list[str]) -> bool:
+    """Whether one of the certificate's subject alternative names is allowed (DNS, IP, e-mail or URI, as it stands).
 
-    current: ssl.SSLContext
-    before_handshake: Callable[[], None]
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 -- its own signature, handed on
-        """Begin a handshake (asyncio.sslproto calls nothing else)."""
-        self.before_handshake()
-        return self.current.wrap_bio(*args, **kwargs)
-
-
-def newest(first: ssl.SSLContext) -> NewestContext:
-    """Return the context for asyncio, with `first` in force."""
-    context = NewestContext(ssl.PROTOCOL_TLS_SERVER)
-    context.current = first
-    context.before_handshake = lambda: None
-    return context
-
-
-def has_allowed_san(certificate: dict[str, Any] | None, allowed: list[str]) -> bool:
-    """Whether one of the certificate's subject alternative names is allowed (DNS, IP, e-mail or URI, as it stands)."""
+    `certificate` is what ssl's getpeercert() returns. Addresses may be written in any way.
+    """
     names = (certificate or {}).get("subjectAltName", ())
-    return any(value in allowed for _, value in names)
+    plain = {value for kind, value in names if kind in {"DNS", "email", "URI"}}
+    addresses = {_address(value.strip()) for kind, value in names if kind == "IP Address"} - {None}
+    return any(name in plain or _address(name) in addresses for name in allowed)
+
+
+def _address(text: str) -> object:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

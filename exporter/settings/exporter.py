@@ -4,14 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from exporter.settings.values import Duration, Regex, default, parse_address
-
-
-def above_zero(settings: msgspec.Struct, *names: str) -> None:
-    """Refuse durations of nothing."""
-    for name in names:
-        if getattr(settings, name) <= 0:
-            raise ValueError(f"{name}: expected more than 0s")
+from exporter.settings.collectors import Collectors
+from exporter.settings.values import Duration, above_zero, default, parse_address
 
 
 class Logs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -23,60 +17,23 @@ class Logs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The least important events that are logged."""
 
 
-class Collector(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What every collector can be told."""
+class Paths(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where the machine's own trees are, for an exporter in a container that watches its host."""
 
-    enabled: bool = True
-    """Whether this collector runs at all."""
-
-
-class NetdevSettings(Collector, forbid_unknown_fields=True, frozen=True):
-    """Network device counters; the expressions must match a device's whole name."""
-
-    device_include: Regex | None = None
-    """Only devices of these names; not together with device_exclude."""
-    device_exclude: Regex | None = None
-    """All devices but those of these names."""
+    procfs: str = "/proc"
+    """The machine's /proc; another one than /proc also means the network of its process 1."""
+    sysfs: str = "/sys"
+    """The machine's /sys."""
+    rootfs: str = "/"
+    """The machine's root: mount points are asked below it and named without it."""
+    udev_data: str = "/run/udev/data"
+    """What udev knows of the machine's block devices."""
 
     def __post_init__(self) -> None:
-        """Refuse both expressions at once, as node_exporter does."""
-        if self.device_include is not None and self.device_exclude is not None:
-            raise ValueError("expected device_include or device_exclude, not both")
-
-
-class FilesystemSettings(Collector, forbid_unknown_fields=True, frozen=True):
-    """File systems; the default exclusions are those of Debian's node_exporter."""
-
-    mount_points_exclude: Regex = default(
-        Regex(r"^/(dev|proc|run|sys|mnt|media|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)")
-    )
-    """Mount points to leave out; finds anywhere in the path."""
-    fs_types_exclude: Regex = default(
-        Regex(
-            r"^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs"
-            r"|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|sysfs|tracefs)$"
-        )
-    )
-    """Types of file system to leave out; finds anywhere in the type."""
-    mount_timeout: Duration = default(Duration(2))
-    """A dead mount costs a scrape this much once; after that it is skipped until it answers again."""
-
-    def __post_init__(self) -> None:
-        """Refuse no time at all: no mount would answer."""
-        above_zero(self, "mount_timeout")
-
-
-class Collectors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One key per collector, by the name in its `collector` label."""
-
-    cpu: Collector = Collector()
-    exporter: Collector = Collector()
-    filesystem: FilesystemSettings = default(FilesystemSettings())
-    loadavg: Collector = Collector()
-    meminfo: Collector = Collector()
-    netdev: NetdevSettings = NetdevSettings()
-    stat: Collector = Collector()
-    usage: Collector = Collector()
+        """Refuse what depends on the folder that the daemon was started in."""
+        for name in self.__struct_fields__:
+            if not getattr(self, name).startswith("/"):
+                raise ValueError(f"{name}: expected a path from the root, such as /host/proc")
 
 
 class Scrape(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -86,6 +43,9 @@ class Scrape(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A collector on a thread that takes longer has failed, and is left alone until it is back."""
     timeout_offset: Duration = default(Duration(0.5))
     """What the scraper's own time-out (a header) is shortened by, so that the answer arrives in time."""
+
+    series_per_family: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
+    """Samples of one family at most; more are left out and counted."""
 
     def __post_init__(self) -> None:
         """Refuse no time at all: every collector on a thread would fail."""
@@ -128,6 +88,7 @@ class Exporter(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     scrape: Scrape = default(Scrape())
     http: Http = default(Http())
     sampler: Sampler = default(Sampler())
+    paths: Paths = Paths()
     collectors: Collectors = default(Collectors())
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ YAML is read with YAML 1.2's core types, so that `no`, `on` and `12:30` are text
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar, get_args
 
 import msgspec
@@ -95,8 +96,14 @@ def _field_at(kind: type[msgspec.Struct], path: str) -> tuple[type[msgspec.Struc
         if not key or not _is_struct(found):
             break
         holder = found
-        found = next((f.type for f in msgspec.structs.fields(holder) if f.encode_name == key), None)
+        found = next((_present(f.type) for f in msgspec.structs.fields(holder) if f.encode_name == key), None)
     return holder, found
+
+
+def _present(kind: object) -> object:
+    """Return a type without the None that says that it may be left out."""
+    others = [part for part in get_args(kind) if part is not type(None)]
+    return others[0] if isinstance(kind, UnionType) and len(others) == 1 else kind
 
 
 def _expected(kind: type[msgspec.Struct], path: str, what: str) -> str:
@@ -141,9 +148,23 @@ def _problem(message: str, kind: type[msgspec.Struct], name: str, lines: dict[st
         path = f"{path}.{unknown[1]}" if path else unknown[1]
     else:
         path, what = _deeper(kind, path, what)
-    line = lines.get(path)
-    place = name if line is None else f"{name}:{line}"
-    return f"{place}: {path or 'top level'}: {_expected(kind, path, what)}"
+        key, colon, rest = what.partition(": ")
+        if colon and f"{path}.{key}" in lines:  # a key of a mapping, named by the check of the struct that holds it
+            path, what = f"{path}.{key}", rest
+    return f"{_place(name, lines, path)}: {_expected(kind, path, what)}"
+
+
+def _place(name: str, lines: Mapping[str, int], path: str) -> str:
+    line = lines.get(path) or lines.get(path.rpartition(".")[0])  # a key that is missing: where it would stand
+    return f"{name if line is None else f'{name}:{line}'}: {path or 'top level'}"
+
+
+def place_of(file: Path, path: str) -> str:
+    """Return how errors name a key of a settings file that could be read: file, line and key. Reads the file."""
+    try:
+        return _place(str(file), _plain(file.read_bytes(), str(file))[1], path)
+    except (OSError, SettingsError):  # it has changed since: its line is not known, and the error is another
+        return _place(str(file), {}, path)
 
 
 def _deeper(kind: type[msgspec.Struct], path: str, what: str) -> tuple[str, str]:

@@ -74,3 +74,10 @@ def shown(value: object) -> str:
     """Return a value as an error message shows it: quoted, and not longer than a line."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def above_zero(settings: msgspec.Struct, *names: str) -> None:
+    """Refuse durations of nothing."""
+    for name in names:
+        if getattr(settings, name) <= 0:
+            raise ValueError(f"{name}: expected more than 0s")

@@ -1,9 +1,11 @@
 """`make bench`, with few scrapes: the table is whole, and the hot path is nowhere near its limit."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,12 @@ def test_a_quick_run_measures_everything_and_hostwatch_is_far_cheaper(tmp_path: 
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "bench.json").read_text())
     rows = {(row["key"], row["pair"]): row for row in result["rows"]}
-    assert all(row["ours"] for row in rows.values())
-    assert all(row["peer"] for row in rows.values() if row["key"] != "sampler_cpu")
-    assert rows["hot_cpu", "T"]["ratio"]["value"] <= GENEROUS, done.stdout
+    assert {row["reason"] for row in rows.values()} <= ({""} if os.geteuid() == 0 else {"", "needs root"})
+    measured = {key: row for key, row in rows.items() if not row["reason"]}
+    assert all(row["ours"] for row in measured.values())
+    assert all(row["peer"] for row in measured.values() if row["key"] != "sampler_cpu")
+    for pair in ("T", "T10", "D"):
+        assert rows["hot_cpu", pair]["ratio"]["value"] <= GENEROUS, done.stdout
     assert rows["load_rate", "T"]["ratio"]["value"] >= 5, done.stdout
     assert rows["load_errors", "T"]["ours"]["value"] == 0, done.stdout
     assert result["machine"]["peer"].startswith("node_exporter 1.")
@@ -35,17 +40,31 @@ def test_a_quick_run_measures_everything_and_hostwatch_is_far_cheaper(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.needs("node_exporter")
-def test_an_interrupted_run_leaves_no_server_behind(tmp_path: Path) -> None:
-    with subprocess.Popen(BENCH, cwd=ROOT, stderr=subprocess.PIPE, text=True) as bench:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_an_ended_run_leaves_no_server_behind(number: signal.Signals, tmp_path: Path) -> None:
+    here = {**os.environ, "TMPDIR": str(tmp_path)}  # what a killed run leaves lies there
+    with subprocess.Popen(BENCH, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=here) as bench:
         assert bench.stderr is not None
         while (line := bench.stderr.readline()) and "hot" not in line:
             pass
         servers = children_of(bench.pid)
-        assert len(servers) == 5
-        bench.send_signal(signal.SIGINT)
+        assert len(servers) == 10
+        bench.send_signal(number)
         bench.wait(30)
     assert bench.returncode != 0
-    assert not [pid for pid in servers if Path(f"/proc/{pid}").exists()]
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in servers if is_running(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process is there and not a zombie that nobody has waited for yet (/proc/PID/stat)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
 
 
 def children_of(pid: int) -> list[str]:

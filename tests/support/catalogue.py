@@ -14,7 +14,8 @@ from exporter.collectors import COLLECTORS
 from exporter.collectors.runner import FAMILIES
 from exporter.exposition import Family
 from exporter.settings import Duration, Regex
-from exporter.settings.exporter import Collectors, Exporter
+from exporter.settings.collectors import Collectors
+from exporter.settings.exporter import Exporter
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, cast
 
 from exporter.collectors.collector import Collector
 from exporter.collectors.cpu import GUEST_MODES, MODES, Cpu
+from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.filesystem import FileSystem
 from exporter.collectors.loadavg import LoadAvg
 from exporter.collectors.meminfo import MemInfo
@@ -14,7 +15,7 @@ from exporter.collectors.netdev import COUNTERS, NetDev
 from exporter.collectors.stat import Stat
 from exporter.exposition import escape, text_of
 from exporter.kernel import KernelError, KernelFile, KernelFiles
-from exporter.settings.exporter import FilesystemSettings, NetdevSettings
+from exporter.settings.collectors import FilesystemSettings
 from tests.support.hosts import answer_statvfs
 
 Rows = set[tuple[str, float]]
@@ -148,6 +149,9 @@ def filesystem_rows(text: bytes) -> Iterator[tuple[str, float]]:
             usage = None
         yield f"node_filesystem_device_error{labels}", float(usage is None)
         if usage is not None:
+            numbers = [escape(text_of(part)) for part in left.split(b" ")[2].partition(b":")[::2]]
+            info = '{{device="{}",major="{}",minor="{}",mountpoint="{}"}}'.format(names[0], *numbers, names[2])
+            yield f"node_filesystem_mount_info{info}", 1.0
             yield f"node_filesystem_readonly{labels}", float(b"ro" in options.split(b",") + more.split(b","))
             for field, value in zip(
                 ("size_bytes", "free_bytes", "avail_bytes", "files", "files_free"), usage, strict=True
@@ -174,6 +178,6 @@ CASES: Final = {
     "stat": Case("proc/stat", Stat, stat_rows),
     "cpu": Case("proc/stat", lambda files: Cpu(files, 100), cpu_rows),
     "meminfo": Case("proc/meminfo", MemInfo, meminfo_rows),
-    "netdev": Case("proc/net/dev", lambda files: NetDev(files, NetdevSettings()), netdev_rows),
+    "netdev": Case("proc/net/dev", lambda files: NetDev(files, DeviceFilter()), netdev_rows),
     "filesystem": Case("proc/self/mountinfo", _make_filesystem, filesystem_rows),
 }

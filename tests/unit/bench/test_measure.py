@@ -39,6 +39,11 @@ def test_medians_of_the_cpu_come_from_five_blocks_or_more(plan: Plan) -> None:
     assert replace(plan).load_connections == 64
 
 
+@pytest.mark.parametrize("plan", [FULL, QUICK], ids=["full", "quick"])
+def test_a_difference_of_two_networks_is_taken_more_than_once(plan: Plan) -> None:
+    assert plan.device_blocks >= 3
+
+
 def test_an_idle_block_holds_whole_intervals_of_the_sampler() -> None:
     assert FULL.idle_seconds % 5 == 0
     assert FULL.idle_blocks * FULL.idle_seconds == 60

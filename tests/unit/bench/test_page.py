@@ -6,6 +6,7 @@ import pytest
 from bench import page
 from bench.answer import Answer
 from bench.failures import BenchError
+from bench.sets import SIX, TEN
 
 PAGE = b"""# HELP node_cpu_seconds_total CPU.
 # TYPE node_cpu_seconds_total counter
@@ -18,7 +19,7 @@ node_memory_MemTotal_bytes 8e+09
 node_network_receive_bytes_total{device="lo"} 7
 node_boot_time_seconds 1.7e+09
 go_goroutines 8
-""" + b"".join(b'node_scrape_collector_success{collector="%s"} 1\n' % name.encode() for name in page.COLLECTORS)
+""" + b"".join(b'node_scrape_collector_success{collector="%s"} 1\n' % name.encode() for name in SIX)
 
 
 def test_a_whole_fresh_page_has_no_problem() -> None:
@@ -39,6 +40,12 @@ def test_a_server_that_answers_less_is_found_out(old: bytes, new: bytes, core_se
     assert list(page.problems(PAGE.replace(old, new), core_seconds)) == [problem]
 
 
+def test_a_larger_set_must_be_there_too() -> None:
+    found = list(page.problems(PAGE, 100.0, collectors=TEN))
+    assert len(found) == 2 * len(TEN.keys() - SIX.keys())
+    assert "the collector vmstat did not succeed" in found
+
+
 def test_values_read_while_the_client_waited_are_not_old() -> None:
     assert list(page.problems(PAGE, 102.0, waited=1.5)) == []
     assert list(page.problems(PAGE, 102.0, waited=0.5)) != []
@@ -46,7 +53,7 @@ def test_values_read_while_the_client_waited_are_not_old() -> None:
 
 
 def test_an_empty_page_fails_every_collector() -> None:
-    assert len(list(page.problems(b"", 100.0))) == 2 * len(page.COLLECTORS) + 1
+    assert len(list(page.problems(b"", 100.0))) == 2 * len(SIX) + 1
 
 
 def test_samples_are_lines_that_are_no_comments() -> None:
@@ -58,6 +65,12 @@ def test_series_about_the_exporter_itself_are_left_out() -> None:
     assert b"node_load1" in series
     assert b'node_cpu_seconds_total{cpu="1",mode="idle"}' in series
     assert not any(name.startswith((b"go_", b"node_scrape_")) for name in series)
+
+
+def test_an_empty_label_is_the_same_as_none() -> None:
+    old = b'node_disk_info{device="vda",path="",serial="a",wwn=""} 1\nnode_a{b=""} 1\nnode_c{d="",e="f"} 1\n'
+    new = b'node_disk_info{device="vda",serial="a"} 2\nnode_a{} 2\nnode_c{e="f"} 2\n'
+    assert page.host_series(old) == page.host_series(new)
 
 
 def test_a_compressed_body_is_read() -> None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from exporter.collectors.collector import NoData
 from exporter.kernel import MAX_BYTES, KernelError, KernelFiles
+from tests.support.effort import tries
 from tests.support.hosts import HOSTS, WHOLE
 from tests.support.kernel import CASES, MemoryFiles, Rows, collect, rows_of
 
@@ -122,7 +123,7 @@ def damaged(draw: st.DrawFn, text: bytes) -> bytes:
 
 
 @COLLECTORS
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_file_gives_rows_that_stand_in_it_or_an_error(name: str, data: st.DataObject) -> None:
     text = data.draw(damaged(recorded(name, data.draw(st.sampled_from((SMALL, "armv7-no-swap-4.19"))))))
@@ -131,7 +132,7 @@ def test_damaged_file_gives_rows_that_stand_in_it_or_an_error(name: str, data: s
 
 
 @COLLECTORS
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.binary(max_size=300))
 def test_garbage_gives_rows_that_stand_in_it_or_an_error(name: str, text: bytes) -> None:
     rows = try_collect(name, text)
@@ -193,5 +194,6 @@ def test_whatever_was_read_before_the_page_is_a_new_collectors_page(name: str) -
     machine = type(f"LongLife_{name}", (LongLife,), {"name": name})
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=checks)
+        machine,
+        settings=settings(max_examples=tries(60), stateful_step_count=20, deadline=None, suppress_health_check=checks),
     )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.collectors.cpu import MODES, RESET_SECONDS, Cpu, cpu_lines, parse_cpu_line
 from exporter.kernel import KernelError
+from tests.support.effort import tries
 from tests.support.kernel import MemoryFiles, collect, rows_of
 
 TAIL = b"intr 1 1\nctxt 1\nbtime 1\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n"
@@ -164,7 +165,7 @@ def test_failed_scrape_in_the_middle_neither_lets_a_counter_fall_nor_loses_a_cor
     assert (rows[seconds(0, "idle")], rows[seconds(1, "idle")], len(rows)) == (10, 20.01, 20)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_counters_never_fall_but_where_a_core_began_anew(choose: random.Random) -> None:
     machine, shown = Machine(), {}

@@ -5,7 +5,7 @@ import pytest
 from exporter.collectors.filesystem import FileSystem, FileSystemUses
 from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader
 from exporter.kernel import KernelError
-from exporter.settings.exporter import FilesystemSettings
+from exporter.settings.collectors import FilesystemSettings
 from tests.support.kernel import MemoryFiles, collect, rows_of
 
 VALUES = Usage(1000, 600, 500, 70, 30)
@@ -40,6 +40,7 @@ def wanted(mounts: dict[str, Usage | None], read_only: int = 0, kind: str = "ext
         if usage is not None:
             rows |= {f"node_filesystem_{name}{labels}": value for name, value in zip(NAMES, usage, strict=True)}
             rows[f"node_filesystem_readonly{labels}"] = read_only
+            rows[f'node_filesystem_mount_info{{device="/dev/a",major="3",minor="4",mountpoint="{path}"}}'] = 1
     return rows
 
 

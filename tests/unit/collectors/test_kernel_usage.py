@@ -8,7 +8,7 @@ from exporter.collectors.kernel_usage import KernelUsage, cpu_time, parse_memory
 from exporter.history import CpuTime
 from exporter.kernel import KernelError, KernelFiles
 from exporter.portable import read_cpu_times, read_memory_ratio, read_swap_ratio
-from exporter.settings.exporter import FilesystemSettings
+from exporter.settings.collectors import FilesystemSettings
 
 
 def test_core_is_busy_when_neither_idle_nor_waiting() -> None:
@@ -52,7 +52,7 @@ def test_psutil_agrees_on_the_running_kernel() -> None:
 
 def test_recorded_host(tmp_path: Path) -> None:
     host = Path(__file__).parents[2] / "fixtures/hosts/debian12-vm-6.18"
-    reading = KernelUsage(KernelFiles(host / "proc", host / "sys"), FilesystemSettings(), 100)()
+    reading = KernelUsage(KernelFiles(host / "proc", host / "sys"), FilesystemSettings(), ticks_per_second=100)()
     assert len(reading.cpu) == 2
     assert reading.memory is not None
     assert 0 < reading.memory < 1

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.collectors.mounts import MountTable
 from exporter.kernel import KernelFiles
-from exporter.settings.exporter import FilesystemSettings
+from exporter.settings.collectors import FilesystemSettings
 
 LINE = "{n} 1 8:{n} / {path} rw - {kind} dev{n} rw\n"
 TREES = {

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.netdev import COUNTERS, NetDev, parse_device
 from exporter.kernel import KernelError
 from exporter.settings import Regex
-from exporter.settings.exporter import NetdevSettings
 from tests.support.kernel import MemoryFiles, collect, rows_of
 
 HEADING = (
@@ -17,12 +17,15 @@ HEADING = (
 )
 
 
+ALL = DeviceFilter()
+
+
 class Machine:
     """A collector whose devices a test sets before each scrape: name and first counter; the others count on from it."""
 
-    def __init__(self, settings: NetdevSettings | None = None) -> None:
+    def __init__(self, wanted: DeviceFilter = ALL) -> None:
         self.files = MemoryFiles({})
-        self.collector = NetDev(self.files, settings or NetdevSettings())
+        self.collector = NetDev(self.files, wanted)
 
     def set(self, *devices: tuple[bytes, int], nohandler: Iterable[bytes] | None = None) -> None:
         self.files.contents.clear()
@@ -85,13 +88,13 @@ def test_line_without_sixteen_counters_is_an_error(line: bytes) -> None:
 def test_line_without_a_name_is_an_error(line: bytes) -> None:
     files = MemoryFiles({"proc/net/dev": HEADING + line + b"\n"})
     with pytest.raises(KernelError, match="expected the name of a device"):
-        NetDev(files, NetdevSettings()).collect()
+        NetDev(files, DeviceFilter()).collect()
 
 
 def test_other_heading_is_an_error_since_it_means_other_columns() -> None:
     files = MemoryFiles({"proc/net/dev": HEADING.replace(b"colls", b"color") + b"lo: " + b"1 " * 16 + b"\n"})
     with pytest.raises(KernelError, match="heading"):
-        NetDev(files, NetdevSettings()).collect()
+        NetDev(files, DeviceFilter()).collect()
 
 
 A, B, C = (b"eth0", 1000), (b"wlan0", 2000), (b"veth12ab", 3000)
@@ -166,23 +169,24 @@ def test_odd_name_is_a_label_and_no_path(name: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "names"),
+    ("chosen", "names"),
     [
-        pytest.param(NetdevSettings(), ["eth0", "lo", "veth1"], id="all"),
-        pytest.param(NetdevSettings(device_exclude=Regex("veth.*")), ["eth0", "lo"], id="exclude"),
-        pytest.param(NetdevSettings(device_include=Regex("veth.*")), ["veth1"], id="include"),
-        pytest.param(NetdevSettings(device_exclude=Regex("eth")), ["eth0", "lo", "veth1"], id="whole names only"),
-        pytest.param(NetdevSettings(device_include=Regex("none")), [], id="none"),
+        pytest.param(DeviceFilter(), ["eth0", "lo", "veth1"], id="all"),
+        pytest.param(DeviceFilter(exclude=Regex("veth.*")), ["eth0", "lo"], id="exclude"),
+        pytest.param(DeviceFilter(include=Regex("veth.*")), ["veth1"], id="include"),
+        pytest.param(DeviceFilter(exclude=Regex("eth")), ["eth0", "lo", "veth1"], id="whole names only"),
+        pytest.param(DeviceFilter(include=Regex("none")), [], id="none"),
+        pytest.param(DeviceFilter(Regex("veth.*|lo"), Regex("veth.*")), ["lo", "veth1"], id="include decides alone"),
     ],
 )
-def test_settings_choose_devices_by_their_whole_name(settings: NetdevSettings, names: list[str]) -> None:
+def test_settings_choose_devices_by_their_whole_name(chosen: DeviceFilter, names: list[str]) -> None:
     first = {"eth0": 10, "lo": 20, "veth1": 30}
-    rows = Machine(settings).scrape((b"eth0", 10), (b"lo", 20), (b"veth1", 30))
+    rows = Machine(chosen).scrape((b"eth0", 10), (b"lo", 20), (b"veth1", 30))
     assert rows == wanted(*((name, first[name]) for name in names))
 
 
 def test_device_left_out_is_not_even_looked_at() -> None:
-    machine = Machine(NetdevSettings(device_exclude=Regex("bad")))
+    machine = Machine(DeviceFilter(exclude=Regex("bad")))
     machine.set(A)
     machine.files.contents["proc/net/dev"] += b"bad: 1 2\n"
     assert dict(rows_of(machine.collector.collect())) == wanted(("eth0", 1000))

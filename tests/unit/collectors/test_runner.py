@@ -58,9 +58,11 @@ class Bench:
         self.runner = Runner(collectors, MemoryFiles({}), timeout)
         self.held = [collector for collector in collectors if isinstance(collector, Held)]
 
-    def start(self, *names: str, timeout: float = PATIENCE, packed: bool = False) -> "asyncio.Future[bytes]":
+    def start(
+        self, *names: str, timeout: float = PATIENCE, packed: bool = False, now: bool = False
+    ) -> "asyncio.Future[bytes]":
         page: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.runner.scrape(page.set_result, names=frozenset(names) or None, gzip=packed, timeout=timeout)
+        self.runner.scrape(page.set_result, names=frozenset(names) or None, gzip=packed, timeout=timeout, now=now)
         return page
 
     async def scrape(self, *names: str, timeout: float = PATIENCE) -> str:  # noqa: ASYNC109 -- the scraper's own
@@ -164,6 +166,24 @@ def test_failure_is_told_when_it_is_new_or_other_and_when_it_is_over(caplog: pyt
         ("ERROR", "collector failed", "OSError: b"),
     ]
     assert caplog.records[0].exc_info
+
+
+class AbsentBeforehand(Fake):
+    """A collector that knows without a run that there is nothing of its kind."""
+
+    def _look(self) -> bool:
+        raise NoData
+
+    blocking = property(_look, lambda *_: None)  # type: ignore[assignment]
+
+
+def test_absence_that_shows_before_the_run_is_not_told_either(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        assert success(await Bench(AbsentBeforehand("a"), Fake("b")).scrape()) == {"a": "0", "b": "1"}
+
+    with caplog.at_level(logging.INFO):
+        run(test)
+    assert not caplog.records
 
 
 def test_normal_absence_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -471,6 +491,117 @@ def test_closed_runner_lets_a_hung_thread_end_once_it_is_back() -> None:
         assert thread.is_alive()
         held.go.release()
         await until(lambda: not thread.is_alive())
+
+    run(test)
+
+
+class Moody(Fake):
+    """A collector that is asked before each run whether it blocks."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.mood: bool | Exception = False
+        self.thread: threading.Thread | None = None
+
+    def _look(self) -> bool:
+        if isinstance(self.mood, Exception):
+            raise self.mood
+        return self.mood
+
+    blocking = property(_look, lambda *_: None)  # type: ignore[assignment]
+
+    def collect(self) -> Block:
+        self.thread = threading.current_thread()
+        return super().collect()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_scrape_now_has_its_page_at_once_where_nothing_blocks(packed: bool) -> None:
+    async def test() -> None:
+        bench = Bench(Fake("a"), Moody("b"))
+        for count in (1, 2):
+            page = bench.start(packed=packed, now=True)
+            assert page.done()
+            text = (gzip.decompress(page.result()) if packed else page.result()).decode()
+            assert success(text) == {"a": "1", "b": "1"}
+            assert (value(text, "a"), value(text, "b")) == (count, count)
+
+    run(test)
+
+
+def test_scrape_now_gives_the_page_that_a_later_turn_gives() -> None:
+    async def test() -> None:
+        def pages(*, now: bool) -> "asyncio.Future[bytes]":
+            sick = Fake("c")
+            sick.error = RuntimeError("sick")
+            bench = Bench(Fake("a"), Moody("b"), sick, AbsentBeforehand("d"))
+            bench.runner._boundary._timer = lambda: 1.0
+            return bench.start("a", "c", "d", now=now)
+
+        at_once, later = pages(now=True), pages(now=False)
+        assert at_once.done()
+        assert at_once.result() == await asyncio.wait_for(later, PATIENCE)
+
+    run(test)
+
+
+def test_scrape_now_leaves_to_a_thread_what_blocks_this_time() -> None:
+    async def test() -> None:
+        moody, other = Moody("moody"), Fake("other")
+        bench = Bench(moody, other)
+        assert bench.start(now=True).done()
+        assert moody.thread is threading.current_thread()
+        moody.mood = True
+        page = bench.start(now=True)
+        assert not page.done()
+        assert other.calls == 2, "what does not block ran at once"
+        assert value((await asyncio.wait_for(page, PATIENCE)).decode(), "moody") == 2
+        assert moody.thread is not threading.current_thread()
+        moody.mood = False
+        assert bench.start(now=True).done()
+        assert moody.thread is threading.current_thread()
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("sick"), NoData()], ids=repr)
+def test_scrape_now_of_a_collector_that_cannot_say_whether_it_blocks_costs_its_own_rows_only(error: Exception) -> None:
+    async def test() -> None:
+        sick = Moody("sick")
+        sick.mood = error
+        page = Bench(Fake("a"), sick).start(now=True)
+        assert page.done()
+        assert success(page.result().decode()) == {"a": "1", "sick": "0"}
+
+    run(test)
+
+
+def test_scrape_now_shares_its_run_with_those_that_came_before_it_in_this_turn() -> None:
+    async def test() -> None:
+        fake = Fake("a")
+        bench = Bench(fake)
+        first, now = bench.start(), bench.start(now=True)
+        assert first.done()
+        assert first.result() is now.result()
+        await asyncio.sleep(0)
+        assert fake.calls == 1, "the turn that was planned finds nobody waiting"
+
+    run(test)
+
+
+def test_scrape_now_waits_for_the_next_flight_and_gets_nothing_older_than_itself() -> None:
+    async def test() -> None:
+        held = Held("held")
+        bench = Bench(held)
+        first = bench.start()
+        await began(held)
+        second = bench.start(now=True)
+        assert not second.done()
+        held.go.release()
+        assert value((await asyncio.wait_for(first, PATIENCE)).decode(), "held") == 1
+        await began(held)
+        held.go.release()
+        assert value((await asyncio.wait_for(second, PATIENCE)).decode(), "held") == 2
 
     run(test)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.relay.episodes import MAX_PAST, Group, apply
 from exporter.relay.intake import parse_snapshot
+from tests.support.effort import tries
 from tests.support.relay import alert, payload, resolved
 
 LATER = "2026-11-20T16:00:00Z"
@@ -132,7 +133,7 @@ def test_in_order_the_state_is_alertmanagers(flushes: Any) -> None:
 
 
 @given(runs())
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 def test_each_delivered_twice_makes_the_same_episodes(flushes: Any) -> None:
     once, twice = Group(), Group()
     for one in flushes:
@@ -142,7 +143,7 @@ def test_each_delivered_twice_makes_the_same_episodes(flushes: Any) -> None:
 
 
 @given(runs(), st.randoms(use_true_random=False))
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 def test_in_any_order_the_final_state_of_each_alert_is_right(flushes: Any, random: Any) -> None:
     mixed = [*flushes, *flushes]
     random.shuffle(mixed)

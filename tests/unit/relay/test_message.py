@@ -13,6 +13,7 @@ from exporter.relay import looks, wording
 from exporter.relay.episodes import Group, apply
 from exporter.relay.intake import parse_snapshot
 from exporter.relay.message import MAX_BLOCKS, MAX_SECTION, MAX_TOTAL, render
+from tests.support.effort import tries
 from tests.support.relay import alert, payload, resolved
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "messages"
@@ -160,7 +161,7 @@ ALERTS = st.fixed_dictionaries(
 
 
 @given(st.lists(ALERTS, min_size=1, max_size=30), st.dictionaries(NAMES, TEXTS), st.integers(0, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_any_alerts_make_a_message_that_slack_takes_and_nobody_can_inject_into(
     alerts: Any, group: Any, cut: Any
 ) -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from exporter.settings import Duration, SettingsError, load, override, parse
 from exporter.settings.exporter import Exporter
 from exporter.settings.reading import MAX_BYTES
+from tests.support.effort import tries
 
 DURATION = "expected a duration such as 15s, 250ms or 1m30s, got "
 ADDRESS = "expected ADDRESS:PORT such as 127.0.0.1:10101 or [::1]:10101, got "
-KEYS = "collectors, http, listen, log, sampler, scrape"
+KEYS = "collectors, http, listen, log, paths, sampler, scrape"
 LEVEL = "log: {level: "
 
 BAD: dict[str, tuple[bytes | str, str]] = {
@@ -133,9 +134,18 @@ BAD: dict[str, tuple[bytes | str, str]] = {
         "f.yml:1: collectors.netdev.device_include: expected a regular expression, got 5",
     ),
     "include and exclude": (
-        "collectors: {netdev: {device_include: a, device_exclude: b}}",
-        "f.yml:1: collectors.netdev: expected device_include or device_exclude, not both",
+        "collectors: {hwmon: {chip_include: a, chip_exclude: b}}",
+        "f.yml:1: collectors.hwmon: expected chip_include or chip_exclude, not both",
     ),
+    "include and exclude of the other pair": (
+        "collectors: {hwmon: {chip_include: a, sensor_include: a, sensor_exclude: b}}",
+        "f.yml:1: collectors.hwmon: expected sensor_include or sensor_exclude, not both",
+    ),
+    "path that depends on where the daemon starts": (
+        "paths:\n  sysfs: /host/sys\n  procfs: host/proc",
+        "f.yml:3: paths.procfs: expected a path from the root, such as /host/proc",
+    ),
+    "no path": ("paths: {rootfs: ''}", "f.yml:1: paths.rootfs: expected a path from the root, such as /host/proc"),
     "address without port": ("listen: localhost", f"f.yml:1: listen: {ADDRESS}'localhost'"),
     "port too large": ("listen: localhost:65536", f"f.yml:1: listen: {ADDRESS}'localhost:65536'"),
     "address named like one of our words": ("listen: object", f"f.yml:1: listen: {ADDRESS}'object'"),
@@ -231,7 +241,7 @@ def test_a_file_without_end_is_not_read_to_its_end() -> None:
         load(Path("/dev/zero"), Exporter)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(data=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "replace"))))
 def test_any_bytes_are_settings_or_a_settings_error(data: bytes) -> None:
     try:
@@ -246,7 +256,7 @@ _SCALARS = st.one_of(
 _KEYS = st.sampled_from(["listen", "log", "level", "collectors", "cpu", "enabled", "sampler", "interval", "<<", "?"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(lines=st.lists(st.tuples(st.integers(0, 3), _KEYS, _SCALARS), max_size=8))
 def test_near_misses_are_settings_or_a_settings_error(lines: list[tuple[int, str, str]]) -> None:
     text = "\n".join(f"{'  ' * depth}{key}: {value}" for depth, key, value in lines)

@@ -1,0 +1,1 @@
+"""Clients of other daemons' interfaces, for whoever needs them."""

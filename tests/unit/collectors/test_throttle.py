@@ -1,0 +1,69 @@
+"""Heat and isolation of processors."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exporter.collectors.throttle import Throttles, parse_cpu_list
+from exporter.kernel import KernelError, KernelFiles
+from tests.support.trees import TREES, files_of
+
+TWO = TREES / "throttle/two-packages-6.1"
+FILE = "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [(b"\n", ""), (b"", ""), (b"3\n", "3"), (b"0-2\n", "0 1 2"), (b"2-3,7\n", "2 3 7"), (b"0,2,4-5\n", "0 2 4 5")],
+)
+def test_list_of_processors(text: bytes, cpus: str) -> None:
+    assert list(parse_cpu_list(text, "isolated")) == cpus.split()
+
+
+@pytest.mark.parametrize("text", [b"2-\n", b"-3\n", b"2-3", b"a\n", b"1-2-3\n", b"0x1\n", b"1;2\n"])
+def test_what_is_no_list_of_processors_names_the_file(text: bytes) -> None:
+    with pytest.raises(KernelError, match="isolated: expected a list"):
+        list(parse_cpu_list(text, "isolated"))
+
+
+def test_machine_without_counters_renders_nothing(tmp_path: Path) -> None:
+    throttles = Throttles(KernelFiles(tmp_path, tmp_path))
+    assert throttles.render() == b""
+    throttles.rebuild()
+    assert throttles.render() == b""
+
+
+def test_counter_that_rises_is_seen_and_one_that_is_garbage_names_its_file(tmp_path: Path) -> None:
+    case = shutil.copytree(TWO, tmp_path / "case")
+    throttles = Throttles(files_of(case))
+    throttles.rebuild()
+    assert b'node_cpu_core_throttles_total{core="0",package="0"} 5\n' in throttles.render()
+    (case / FILE).write_text("6\n")
+    assert b'node_cpu_core_throttles_total{core="0",package="0"} 6\n' in throttles.render()
+    for bad in ("", "7", "-1\n", "x\n"):
+        (case / FILE).write_text(bad)
+        with pytest.raises(KernelError, match="cpu0/thermal_throttle/core_throttle_count"):
+            throttles.render()
+    (case / FILE).write_text("6\n")
+    assert b'node_cpu_core_throttles_total{core="0",package="0"} 6\n' in throttles.render()
+
+
+def test_processor_that_comes_is_found_by_the_next_rebuild(tmp_path: Path) -> None:
+    case = shutil.copytree(TWO, tmp_path / "case")
+    shutil.rmtree(case / "sys/devices/system/cpu/cpu4")
+    throttles = Throttles(files_of(case))
+    throttles.rebuild()
+    assert b'core="1",package="1"' not in throttles.render()
+    shutil.copytree(TWO / "sys/devices/system/cpu/cpu4", case / "sys/devices/system/cpu/cpu4")
+    throttles.rebuild()
+    assert b'node_cpu_core_throttles_total{core="1",package="1"} 10\n' in throttles.render()
+
+
+def test_processor_that_goes_between_two_looks_takes_only_its_own_rows_along(tmp_path: Path) -> None:
+    case = shutil.copytree(TWO, tmp_path / "case")
+    throttles = Throttles(files_of(case))
+    throttles.rebuild()  # finds the files, and has opened none so far
+    shutil.rmtree(case / "sys/devices/system/cpu/cpu4")
+    assert b'core="1",package="1"' not in throttles.render()
+    assert b'node_cpu_core_throttles_total{core="0",package="1"} 9\n' in throttles.render()
