@@ -63,6 +63,14 @@ def ratio(kind: str, child: Child, quiet_files: int) -> float:
     return statistics.median(disturbed) / statistics.median(undisturbed)
 
 
+def files_without_connections(child: Child) -> int:
+    """Count its open files while a connection of ours is answered: those before it are closed by then."""
+    with connect(child.port) as sock:
+        sock.sendall(SCRAPE)
+        assert Reader(sock).answer().status == 200
+        return child.open_files - 1
+
+
 @pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
     with exporter_running() as running:
@@ -78,7 +86,7 @@ def test_scrapes_beside_it_take_at_most_twice_as_long(child: Child, kind: str) -
 
     A server that lets one client stop another is 10 to 1000 times slower in each of them.
     """
-    before, resident = child.open_files, child.resident
+    before, resident = files_without_connections(child), child.resident
     found: list[float] = []
     while len(found) < TRIES and (not found or found[-1] > 2):
         found.append(ratio(kind, child, before))
@@ -89,6 +97,7 @@ def test_scrapes_beside_it_take_at_most_twice_as_long(child: Child, kind: str) -
     assert "Traceback" not in child.text
 
 
+@pytest.mark.slow
 def test_many_that_never_read_keep_memory_bounded() -> None:
     with exporter_running() as child:
         p99(child.port)
@@ -108,6 +117,7 @@ def test_many_that_never_read_keep_memory_bounded() -> None:
         assert grown < 40 * MB, grown  # an answer of 3 to 10 KB, 17 small requests and asyncio's objects for each
 
 
+@pytest.mark.slow
 def test_half_requests_in_number_keep_memory_bounded() -> None:
     with exporter_running() as child:
         p99(child.port)

@@ -132,10 +132,11 @@ def test_file_cut_short_never_makes_another_number(name: str, case: Path, tmp_pa
     good = numbers(collect(MACHINES[name].make(files_of(copy))))
     if name == "hwmon":
         good.add(("node_hwmon_chip_names", "1"))
-    for path in attributes(copy):
+    paths = list(attributes(copy))
+    for path in random.Random(str(case)).sample(paths, min(tries(len(paths)), len(paths))):
         content = path.read_bytes()
         # a list of devices may be empty: the kernel writes no newline then
-        for size in range(path.name in {"bonding_masters", "slaves"}, len(content), max(1, len(content) // tries(40))):
+        for size in range(path.name in {"bonding_masters", "slaves"}, len(content), max(1, len(content) // 40)):
             path.write_bytes(content[:size])
             block = outcome(name, files_of(copy))
             if block is not None:

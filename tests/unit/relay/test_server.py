@@ -14,6 +14,8 @@ import pytest
 from exporter.relay.server import ListenError, listen
 from tests.support.relay import RelayProcess, payload, until
 
+pytestmark = pytest.mark.slow  # half of them start a relay, the others wait for its limits
+
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Any:
