@@ -48,10 +48,17 @@ def load(path: Path, kind: type[S]) -> S:
 
 
 def override(settings: S, given: Mapping[str, object]) -> S:
-    """Return the settings with what the command line said on top: dotted keys, None for what it did not say."""
+    """Return the settings with what the command line said on top: dotted keys, None for what it did not say.
+
+    Raises SettingsError naming the key and what was expected there.
+    """
     for key, value in given.items():
         if value is not None:
-            settings = _with(settings, key.split("."), value)
+            above, dot, _ = key.rpartition(".")
+            try:
+                settings = _with(settings, key.split("."), value)
+            except ValueError as err:  # a Struct's own check, which names the last part of the key itself
+                raise SettingsError(f"command line: {above}{dot}{err}") from err
     return settings
 
 

@@ -16,7 +16,7 @@ from exporter.collectors.stat import Stat
 from exporter.exposition import escape, text_of
 from exporter.kernel import KernelError, KernelFile, KernelFiles
 from exporter.settings.collectors import FilesystemSettings
-from tests.support.hosts import answer_statvfs
+from tests.support.hosts import NOWHERE, answer_statvfs
 
 Rows = set[tuple[str, float]]
 """What stands before the value of a sample's line, and the value."""
@@ -45,7 +45,7 @@ class MemoryFiles(KernelFiles):
     """Trees in memory: tests change `contents` between two scrapes."""
 
     def __init__(self, contents: dict[str, bytes]) -> None:
-        super().__init__()
+        super().__init__(NOWHERE / "proc", NOWHERE / "sys")  # nothing of this machine shows through
         self.contents = contents
 
     def open(self, name: str, *, whole: bool = False) -> KernelFile:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kernel import CHUNK, MAX_BYTES, KernelError, KernelFile, KernelFiles
+from exporter.kernel import CHUNK, MAX_BYTES, PAGE, KernelError, KernelFile, KernelFiles
 
 
 @pytest.fixture
@@ -108,6 +108,68 @@ def _fail_with_enodev(*_: object) -> bytes:
     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
 
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
+    """Each read as (size asked for, where, bytes that came)."""
+    seen: list[tuple[int, int, int]] = []
+    real = os.pread
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        data = real(fd, size, offset)
+        seen.append((size, offset, len(data)))
+        return data
+
+    monkeypatch.setattr(os, "pread", pread)
+    return seen
+
+
+def test_file_in_one_piece_that_is_not_full_costs_one_read(file: Path, reads: list[tuple[int, int, int]]) -> None:
+    assert KernelFile(str(file), None, whole=True).read() == b"first\n"
+    assert reads == [(PAGE, 0, 6)]
+
+
+def test_file_of_many_records_is_read_until_it_says_that_it_ended(
+    file: Path, reads: list[tuple[int, int, int]]
+) -> None:
+    assert KernelFile(str(file), None).read() == b"first\n"
+    assert reads == [(PAGE, 0, 6), (CHUNK, 6, 0)]
+
+
+def test_kernel_that_hands_out_records_piece_by_piece_is_read_to_the_end(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"".join(b"record %d\n" % number for number in range(2000))
+    monkeypatch.setattr(os, "pread", lambda fd, size, offset: text[offset : offset + min(size, 100)])
+    assert KernelFile(str(file), None).read() == text
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_file_that_fills_the_room_is_read_on_and_has_more_room_the_next_time(
+    tmp_path: Path, reads: list[tuple[int, int, int]], whole: bool
+) -> None:
+    path = tmp_path / "file"
+    kernel_file = KernelFile(str(path), None, whole=whole)
+    for size in (PAGE, PAGE - 1, 3 * PAGE):
+        path.write_bytes(os.urandom(size))
+        assert kernel_file.read() == path.read_bytes()
+    asked = [size for size, offset, _ in reads if offset == 0]
+    assert asked == [PAGE, PAGE * 5 // 4, PAGE * 5 // 4], "a little more than there was"
+    reads.clear()
+    assert kernel_file.read() == path.read_bytes()
+    assert len(reads) == (1 if whole else 2)
+    assert reads[0] == (3 * PAGE * 5 // 4, 0, 3 * PAGE)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_each_read_is_whole_while_the_file_grows_and_shrinks(tmp_path: Path, whole: bool) -> None:
+    path = tmp_path / "file"
+    kernel_file = KernelFile(str(path), None, whole=whole)
+    room = PAGE
+    for size in (0, 1, PAGE, PAGE + 1, 2, 5 * PAGE, CHUNK, 2 * CHUNK + 1, room, 0, 7 * PAGE, 3):
+        path.write_bytes(os.urandom(size))
+        assert kernel_file.read() == path.read_bytes()
+
+
 def test_shared_file_is_read_once_per_scrape_however_many_ask(file: Path) -> None:
     files = KernelFiles(file.parent, file.parent)
     one, other = files.open("proc/file"), files.open("proc/file")
@@ -155,6 +217,21 @@ def test_paths_stand_below_the_trees(tmp_path: Path) -> None:
     assert files.path("proc/net/dev") == f"{tmp_path}/p/net/dev"
     assert files.path("sys/class/net") == f"{tmp_path}/s/class/net"
     assert KernelFiles().path("proc/stat") == "/proc/stat"
+
+
+def test_another_proc_means_the_network_of_its_process_1(tmp_path: Path) -> None:
+    """A container that watches its host: /proc/net would be the network of whoever reads."""
+    (tmp_path / "proc/1/net").mkdir(parents=True)
+    files = KernelFiles(tmp_path / "proc", tmp_path / "sys")
+    assert files.path("proc/net/dev") == f"{tmp_path}/proc/1/net/dev"
+    assert files.path("proc/net/stat/nf_conntrack") == f"{tmp_path}/proc/1/net/stat/nf_conntrack"
+    assert files.path("proc/stat") == f"{tmp_path}/proc/stat"
+    assert files.path("proc/sys/net/core") == f"{tmp_path}/proc/sys/net/core"
+    assert files.path("sys/class/net") == f"{tmp_path}/sys/class/net"
+
+
+def test_our_own_proc_means_our_own_network() -> None:
+    assert KernelFiles().path("proc/net/dev") == "/proc/net/dev"
 
 
 def test_recorded_file_always_counts_as_changed(file: Path) -> None:

@@ -1,5 +1,7 @@
 """File systems: rows of what answers, device_error for what does not, mounts that come and go."""
 
+from pathlib import Path
+
 import pytest
 
 from exporter.collectors.filesystem import FileSystem, FileSystemUses
@@ -90,6 +92,18 @@ def test_mount_that_became_read_only_says_so() -> None:
     machine = Machine()
     machine.scrape({"/": VALUES})
     assert machine.scrape({"/": VALUES}, "ro") == wanted({"/": VALUES}, 1)
+
+
+def test_rows_of_another_root_are_those_of_the_machine() -> None:
+    """A container that watches its host has the host's root somewhere below its own."""
+    machine = Machine()
+    usages = {b"/host/": VALUES, b"/host/srv": OTHER}
+    table = MountTable(machine.files, FilesystemSettings(), Path("/host"))
+    machine.collector = FileSystem(table, UsageReader(30, usages.__getitem__))
+    machine.files.contents["proc/1/mountinfo"] = b"".join(
+        b"1 2 3:4 / %s rw - ext4 /dev/a rw\n" % path for path in (b"/", b"/srv")
+    )
+    assert dict(rows_of(collect(machine.collector))) == wanted({"/": VALUES, "/srv": OTHER})
 
 
 @pytest.mark.parametrize(

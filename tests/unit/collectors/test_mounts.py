@@ -125,6 +125,20 @@ def test_default_settings_leave_out_what_node_exporter_leaves_out(path: str, kin
     assert bool(table(line(path, kind), FilesystemSettings()).read()) is kept
 
 
+@pytest.mark.parametrize("root", ["/", "/host", "/mnt/the host"])
+def test_mounts_of_another_root_are_asked_below_it_and_named_without_it(root: str) -> None:
+    files = MemoryFiles({"proc/1/mountinfo": line() + line("/srv/a\\040b")})
+    read = MountTable(files, NOTHING_EXCLUDED, Path(root)).read()
+    below = root.rstrip("/").encode()
+    assert [(m.path, m.mount_point) for m in read] == [(below + b"/", "/"), (below + b"/srv/a b", "/srv/a b")]
+
+
+def test_settings_speak_of_mount_points_as_the_machine_names_them() -> None:
+    files = MemoryFiles({"proc/1/mountinfo": line("/srv") + line("/host/run") + line("/run")})
+    settings = FilesystemSettings(mount_points_exclude=Regex("^/run"))
+    assert [m.mount_point for m in MountTable(files, settings, Path("/host")).read()] == ["/srv", "/host/run"]
+
+
 def test_mount_on_top_of_another_of_the_same_name_hides_it() -> None:
     read = table(line("/x", "tmpfs", "tmpfs") + line("/y") + line("/x", "tmpfs", "tmpfs", options="ro")).read()
     assert [(m.mount_point, m.read_only) for m in read] == [("/x", True), ("/y", False)]

@@ -1,12 +1,13 @@
 """Network devices: come, go, are renamed and change places; counters are the kernel's own digits."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import pytest
 
 from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.netdev import COUNTERS, NetDev, parse_device
-from exporter.kernel import KernelError
+from exporter.kernel import KernelError, KernelFile
 from exporter.settings import Regex
 from tests.support.kernel import MemoryFiles, collect, rows_of
 
@@ -152,6 +153,51 @@ def test_device_that_goes_between_the_two_reads_costs_no_wrong_row_and_the_next_
     rows = machine.scrape(A2, B2, nohandler=[b"eth0"])
     assert rows == wanted(("eth0", 1100), ("wlan0", 2200), nohandler=False)
     assert machine.scrape(A2) == wanted(("eth0", 1100))
+
+
+class ReadingIsSeen(MemoryFiles):
+    """Notes of which device the counter beside the kernel's list is read."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.read: list[str] = []
+
+    def open_own(self, name: str, *, whole: bool = False) -> KernelFile:
+        device = name.removeprefix("sys/class/net/").partition("/")[0]
+        file, noted = super().open_own(name), self.read
+
+        class Noting:
+            def read(self) -> bytes:
+                noted.append(device)
+                return file.read()
+
+        return cast(KernelFile, Noting())
+
+
+def test_nohandler_is_read_only_where_the_devices_line_moved() -> None:
+    machine = Machine()
+    machine.files = files = ReadingIsSeen()
+    machine.collector = NetDev(files, ALL)
+    machine.scrape(A, B, C)
+    for devices, read in (
+        ([A, B, C], []),
+        ([A, B2, C], ["wlan0"]),
+        ([A2, B2, C], ["eth0"]),
+        ([A2, B2, C], []),
+        ([A, B, C2], ["eth0", "wlan0", "veth12ab"]),
+    ):
+        files.read.clear()
+        rows = machine.scrape(*devices)
+        assert files.read == read
+        assert rows == wanted(*((name.decode(), first) for name, first in devices))
+
+
+def test_nohandler_that_moved_alone_waits_for_the_devices_line() -> None:
+    """The kernel counts a packet as received before it looks for somebody who wants it."""
+    machine = Machine()
+    machine.scrape(A)
+    machine.files.contents["sys/class/net/eth0/statistics/rx_nohandler"] = b"5000\n"
+    assert dict(rows_of(machine.collector.collect())) == wanted(("eth0", 1000))
 
 
 @pytest.mark.parametrize("text", [b"", b"7", b"x\n", b"-1\n", b"1\n2\n", b"\n"], ids=repr)

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from exporter.collectors.cpu import Cpu
 from exporter.collectors.throttle import Throttles, parse_cpu_list
 from exporter.kernel import KernelError, KernelFiles
-from tests.support.trees import TREES, files_of
+from tests.support.kernel import collect
+from tests.support.trees import TREES, cases, check_golden, files_of
 
 TWO = TREES / "throttle/two-packages-6.1"
 FILE = "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
+
+
+@pytest.mark.parametrize("case", cases("throttle"), ids=lambda case: case.name)
+def test_page_of_the_whole_collector(case: Path, rewrite_golden: bool) -> None:
+    check_golden(case / "cpu.prom", collect(Cpu(files_of(case), 100)), rewrite=rewrite_golden)
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,22 @@ def test_the_command_line_stands_above_the_file() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            {"paths.procfs": "host/proc"},
+            "command line: paths.procfs: expected a path from the root, such as /host/proc",
+        ),
+        ({"listen": "nowhere"}, f"command line: listen: {ADDRESS}'nowhere'"),
+    ],
+)
+def test_what_the_command_line_says_wrong_is_named(given: dict[str, object], problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        override(Exporter(), given)
+    assert caught.value.problems == (problem,)
+
+
 def test_settings_of_another_encoding_of_the_file_system_are_named(tmp_path: Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yml")
     with pytest.raises(SettingsError) as caught:
