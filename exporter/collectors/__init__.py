@@ -7,12 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from exporter.collector import Collector
 from exporter.collectors.arp import Arp
 from exporter.collectors.bcache import Bcache
 from exporter.collectors.bonding import Bonding
 from exporter.collectors.btrfs import Btrfs
 from exporter.collectors.clock import Clock
-from exporter.collectors.collector import Collector
 from exporter.collectors.conntrack import Conntrack
 from exporter.collectors.cpu import Cpu
 from exporter.collectors.cpufreq import CpuFreq

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from exporter.collector import Collector, NoData
 from exporter.collectors.cardinality import Budget
-from exporter.collectors.collector import Collector, NoData
 from exporter.exposition import Block
 from exporter.logs import Log
 

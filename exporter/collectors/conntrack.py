@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.optional import read_optional
 from exporter.exposition import Block, Family, Layout
 from exporter.kernel import KernelError, KernelFiles

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
+from exporter.collector import NoData
 from exporter.collectors import disk_info
-from exporter.collectors.collector import NoData
 from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.disk_info import Disk, DiskInfo
 from exporter.exposition import Block, Family, Layout, number, text_of

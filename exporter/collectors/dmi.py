@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.sysfs import read_text
 from exporter.exposition import Block, Family, Layout
 from exporter.kernel import KernelFiles

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final, NamedTuple
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.sysfs import Absence, Sample, Sheet
 from exporter.exposition import Block, Family, text_of
 from exporter.kernel import KernelError, KernelFiles

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Final, NamedTuple
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.links import Attributes, Links
 from exporter.exposition import Block, Family, Layout, text_of
 from exporter.kernel import KernelError, KernelFiles

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Final
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.watched import WatchedFile
 from exporter.exposition import Block, Family, Layout, number
 from exporter.kernel import KernelError

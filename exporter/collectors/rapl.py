@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.sysfs import Sample, SysfsCollector, list_entries, read_count, read_whole, scale
 from exporter.exposition import Family, text_of
 

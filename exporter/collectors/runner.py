@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from exporter.collector import Collector, NoData
 from exporter.collectors.boundary import Boundary, Result
 from exporter.collectors.cardinality import DEFAULT_PER_FAMILY, Budget
-from exporter.collectors.collector import Collector, NoData
 from exporter.collectors.compression import compress
 from exporter.exposition import Family, Layout
 from exporter.kernel import KernelFiles

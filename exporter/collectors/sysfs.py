@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import ClassVar, Final
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.exposition import Block, Family, Layout, number, text_of
 from exporter.kernel import KernelError, KernelFiles
 

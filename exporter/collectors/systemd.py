@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.sysfs import Absence, Sample, Sheet
 from exporter.exposition import Block, Family, number
 from exporter.settings.values import Regex

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import ClassVar, Final, NamedTuple
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.exposition import Block, Family, Layout, number
 
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.exposition import Block, Family, Layout, number
 from exporter.history import History, Usage
 

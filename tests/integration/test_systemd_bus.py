@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.clients.dbus import BusError
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.systemd import Options, SystemdUnits
 from tests.support.fake_systemd import FakeSystemd, FakeUnit, OnBus
 from tests.support.trees import OneCollector, series

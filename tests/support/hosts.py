@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from exporter.collector import Collector
 from exporter.collectors import Parts, is_own_name, make
 from exporter.collectors.clock import Clock
-from exporter.collectors.collector import Collector
 from exporter.collectors.cpu import Cpu
 from exporter.collectors.exporter import ExporterState, SettingsState
 from exporter.collectors.filesystem import FileSystem

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, cast
 
-from exporter.collectors.collector import Collector
+from exporter.collector import Collector
 from exporter.collectors.cpu import GUEST_MODES, MODES, Cpu
 from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.filesystem import FileSystem

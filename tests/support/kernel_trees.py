@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
+from exporter.collector import Collector
 from exporter.collectors.arp import Arp
-from exporter.collectors.collector import Collector
 from exporter.collectors.conntrack import Conntrack
 from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.diskstats import DiskStats

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from exporter.collector import Collector
 from exporter.collectors.bcache import Bcache
 from exporter.collectors.bonding import Bonding
 from exporter.collectors.btrfs import Btrfs
-from exporter.collectors.collector import Collector
 from exporter.collectors.cpufreq import CpuFreq
 from exporter.collectors.dmi import Dmi
 from exporter.collectors.edac import Edac

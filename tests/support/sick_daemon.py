@@ -9,7 +9,7 @@ import threading
 from typing import ClassVar
 
 from exporter import collectors, logs
-from exporter.collectors.collector import Collector
+from exporter.collector import Collector
 from exporter.daemon import Daemon
 from exporter.exposition import Block, Family
 from exporter.settings.exporter import Exporter

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.kernel import MAX_BYTES, KernelError, KernelFiles
 from tests.support.effort import tries
 from tests.support.hosts import HOSTS, WHOLE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.conntrack import Conntrack, split_statistics, sum_columns
 from exporter.kernel import KernelError
 from tests.support.kernel import rows_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.devices import DeviceFilter
 from exporter.collectors.disk_info import REFRESH_SECONDS, Disk, DiskInfo, parse_udev, render
 from exporter.collectors.diskstats import COLUMNS, DiskStats, parse_disk

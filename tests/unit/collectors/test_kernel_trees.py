@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.exposition import Family
 from exporter.kernel import KernelError
 from tests.support.effort import tries

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.sysfs import Absence
 from exporter.kernel import KernelError, KernelFiles
 from tests.support.effort import tries

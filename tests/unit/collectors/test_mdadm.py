@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.mdadm import Array, MdAdm, parse_mdstat
 from exporter.kernel import KernelError, KernelFiles
 from tests.support.kernel import MemoryFiles

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collector import NoData
 from exporter.collectors import netclass
-from exporter.collectors.collector import NoData
 from exporter.collectors.links import Attributes, Link, Links
 from exporter.collectors.netclass import REFRESH_SECONDS, NetClass, device_names, read_files
 from exporter.kernel import KernelError, KernelFiles

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.os_release import MAX_BYTES, OsRelease, parse_os_release, render
 from exporter.kernel import KernelError
 from tests.support.kernel import collect

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.optional import read_optional
 from exporter.collectors.pressure import Pressure, parse_pressure
 from exporter.kernel import KernelError, KernelFile

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.runner import FAMILIES, DuplicateFamilyError, Runner
 from exporter.exposition import Block, Family
 from tests.support.kernel import MemoryFiles

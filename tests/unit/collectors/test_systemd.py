@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.clients.dbus import BusError
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.systemd import Options, SystemdUnits
 from exporter.settings.values import Regex
 from tests.support.fake_systemd import FakeBus, FakeSystemd, FakeUnit
@@ -209,7 +209,7 @@ def test_property_of_another_type_than_expected_is_a_failure_or_absent(tmp_path:
 def test_machine_without_a_bus_imports_no_client() -> None:
     program = (
         "import sys\n"
-        "from exporter.collectors.collector import NoData\n"
+        "from exporter.collector import NoData\n"
         "from exporter.collectors.systemd import Options, SystemdUnits\n"
         "collector = SystemdUnits(Options(), '/nowhere/bus')\n"
         "assert not collector.blocking\n"

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.timex import ClockDiscipline, Timex, parse_timex
 from tests.support.kernel import collect
 from tests.support.trees import OneCollector, series

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.collectors.collector import NoData
+from exporter.collector import NoData
 from exporter.collectors.usage import UsageGauges
 from exporter.history import CpuTime, FileSystemUse, History, Sample
 from tests.support.kernel import rows_of
