@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import socket
+from functools import partial
 from pathlib import Path
 
 from exporter import __version__, logs
 from exporter.relay.app import Parts, make_app
+from exporter.relay.calls import Caller
+from exporter.relay.credentials import FileSource, Source
+from exporter.relay.delivery import Delivery
 from exporter.relay.metrics import Metrics
 from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, QueueError
 from exporter.relay.server import ListenError, listen, make_server, stop_on_signals
 from exporter.relay.settings import Relay
+from exporter.relay.slack import Slack
 from exporter.relay.token import Token, TokenError
 from exporter.relay.webhook import Webhook
 
@@ -49,11 +54,31 @@ def run(settings: Relay) -> int:
     return 0
 
 
+def _make_delivery(settings: Relay, queue: DurableQueue, metrics: Metrics) -> tuple[Delivery, Source | None]:
+    """Return the delivery, and where its tokens come from; no source means preview."""
+    slack = Slack(settings.slack.api_url, settings.slack.timeout)
+    source = _make_source(settings, slack)
+    if source is None:
+        preview = Preview(settings.external_url, metrics.previewed.inc)
+        return Delivery(queue, settings.slack, preview), None
+    caller = Caller(slack, settings.slack, settings.external_url)
+    return Delivery(queue, settings.slack, lambda _work, _told: None, source=source, call=caller), source
+
+
+def _make_source(settings: Relay, slack: Slack) -> Source | None:
+    if settings.slack.token_file is None:
+        return None
+    return FileSource(Path(settings.slack.token_file), slack.auth_test)
+
+
 async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_socket: socket.socket) -> None:
     """Run intake, delivery and pages until a signal comes."""
     metrics = Metrics()
-    worker = Preview(queue, settings.external_url, metrics.previewed.inc)
-    metrics.watch(queue, settings.limits, failed=lambda: worker.failed, token_ok=lambda: token.last_read_ok)
+    worker, source = _make_delivery(settings, queue, metrics)
+    metrics.watch(queue, settings.limits, failed=lambda: worker.state.failed, token_ok=lambda: token.last_read_ok)
+    if source is not None:
+        source.on_change = partial(_wake_from_thread, asyncio.get_running_loop(), worker)
+        source.start()
     webhook = Webhook(settings, token, queue, metrics, on_stored=worker.wake)
     delivery = asyncio.create_task(worker.run(), name="delivery")
     parts = Parts(
@@ -64,11 +89,26 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     # a worker that ended would let the queue grow in silence
     delivery.add_done_callback(lambda _: server.stop())
     host, port = server_socket.getsockname()[:2]
-    _log.info("relay listens", address=host, port=port, mode="preview", database=settings.database, version=__version__)
+    _log.info(
+        "relay listens",
+        address=host,
+        port=port,
+        mode="slack" if worker.live else "preview",
+        database=settings.database,
+        version=__version__,
+    )
     try:
         await server.serve(sockets=[server_socket])
     finally:
         await _end(delivery)
+        worker.stop()
+        if source is not None:
+            source.stop()
+
+
+def _wake_from_thread(loop: asyncio.AbstractEventLoop, worker: Delivery) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+        loop.call_soon_threadsafe(worker.wake)
 
 
 async def _end(delivery: "asyncio.Task[None]") -> None:

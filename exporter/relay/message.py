@@ -24,8 +24,8 @@ MAX_TOTAL: Final = 12_000
 MAX_HEADLINE: Final = 600
 MAX_LINES: Final = 20
 
-_RANK: Final[Sequence[Tone]] = ("critical", "warning", "info", "none")
-_MARKS: Final[dict[Tone, str]] = {
+RANK: Final[Sequence[Tone]] = ("critical", "warning", "info", "none")
+MARKS: Final[dict[Tone, str]] = {
     "critical": ":red_circle:",
     "warning": ":large_orange_circle:",
     "info": ":large_blue_circle:",
@@ -71,13 +71,21 @@ class Message(msgspec.Struct, frozen=True):
         }
 
 
-def render(episode: Episode, relay_url: str | None = None) -> Message:
-    """Return the message of an episode as it is now. Always within Slack's limits."""
-    tone: Tone = "resolved" if episode.status == "resolved" else _worst(episode.firing)
-    text = headline(episode)
-    blocks = _fitting(episode, relay_url)
+def render(episode: Episode, relay_url: str | None = None, *, notes: Sequence[str] = (), mention: str = "") -> Message:
+    """Return the message of an episode as it is now. Always within Slack's limits.
+
+    `notes` are finished mrkdwn about the message itself, such as how late it is; `mention` is who shall see it.
+    """
+    tone = worst_tone(episode)
+    text = f"{headline(episode)}  {mention}" if mention else headline(episode)
+    blocks = _fitting(episode, relay_url, notes)
     attachment = {"color": _COLOURS[tone], "fallback": text, "blocks": blocks}
     return Message(text=text, attachments=(attachment,), tone=tone)
+
+
+def worst_tone(episode: Episode) -> Tone:
+    """Return how bad an episode is now."""
+    return "resolved" if episode.status == "resolved" else _worst(episode.firing)
 
 
 def tone_of(alert: Alert) -> Tone:
@@ -91,12 +99,12 @@ def word_of(alert: Alert) -> str:
 
 
 def _worst(alerts: Sequence[Alert]) -> Tone:
-    return min((tone_of(alert) for alert in alerts), key=_RANK.index, default="none")
+    return min((tone_of(alert) for alert in alerts), key=RANK.index, default="none")
 
 
 def _worst_word(alerts: Sequence[Alert]) -> str:
     """Return the word of the worst alert, the earliest of equals."""
-    return word_of(min(alerts, key=lambda alert: (_RANK.index(tone_of(alert)), alert.began, alert.identity)))
+    return word_of(min(alerts, key=lambda alert: (RANK.index(tone_of(alert)), alert.began, alert.identity)))
 
 
 def headline(episode: Episode) -> str:
@@ -106,8 +114,8 @@ def headline(episode: Episode) -> str:
     where = _some(_places(alerts, episode.group_labels), 3, 200)
     subject = what + (f" on {where}" if where else "")
     if episode.status == "resolved":
-        return f"{_MARKS['resolved']} *RESOLVED*  {subject}{_lasted(episode)}"
-    return f"{_MARKS[_worst(alerts)]} *{_worst_word(alerts)}*  {subject}{_count(episode)}"
+        return f"{MARKS['resolved']} *RESOLVED*  {subject}{_lasted(episode)}"
+    return f"{MARKS[_worst(alerts)]} *{_worst_word(alerts)}*  {subject}{_count(episode)}"
 
 
 def _count(episode: Episode) -> str:
@@ -147,11 +155,11 @@ def _some(values: Sequence[str], most: int, limit: int) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _fitting(episode: Episode, relay_url: str | None) -> list[dict[str, Any]]:
+def _fitting(episode: Episode, relay_url: str | None, notes: Sequence[str]) -> list[dict[str, Any]]:
     """Return the blocks with as many alerts listed as the budget allows."""
     lines = min(MAX_LINES, len(episode.alerts))
     while True:
-        blocks = _blocks(episode, relay_url, lines)
+        blocks = [*(_context(note) for note in notes), *_blocks(episode, relay_url, lines)]
         if wording.width(json.dumps(blocks, ensure_ascii=False)) <= MAX_TOTAL or lines == 0:
             return blocks
         lines = lines * 3 // 4
@@ -189,7 +197,7 @@ def _story(annotations: Text) -> str:
 
 def _listed(episode: Episode, most: int, *, told: bool) -> list[str]:
     """Return a line for each of the `most` worst alerts, packed into sections."""
-    firing = sorted(episode.firing, key=lambda alert: (_RANK.index(tone_of(alert)), alert.began))
+    firing = sorted(episode.firing, key=lambda alert: (RANK.index(tone_of(alert)), alert.began))
     resolved = sorted(episode.resolved, key=lambda alert: alert.ended or 0, reverse=True)
     shown = [*firing, *resolved][:most]
     several = len({alert.name for alert in episode.alerts}) > 1
@@ -219,7 +227,7 @@ def _line(alert: Alert, began: int, *, named: bool, told: bool) -> str:
     `began` is when the episode did, in nanoseconds since 1970.
     """
     mark, word = (
-        (_MARKS["resolved"], "RESOLVED") if alert.status == "resolved" else (_MARKS[tone_of(alert)], word_of(alert))
+        (MARKS["resolved"], "RESOLVED") if alert.status == "resolved" else (MARKS[tone_of(alert)], word_of(alert))
     )
     what = [alert.name] if named and alert.name else []
     where = place(alert) or ", ".join(f"{k}={v}" for k, v in sorted(alert.labels.items()) if k not in _SAID_ELSEWHERE)

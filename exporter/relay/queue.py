@@ -98,10 +98,14 @@ class DurableQueue:
         """Return the waiting snapshots of the group that has waited longest; None if nothing waits."""
         return self._call(storage.oldest_work)
 
-    def settle(self, work: Work, told: Told) -> "concurrent.futures.Future[None]":
-        """Forget the snapshots of `work` and keep what was told, in one commit."""
+    def settling(self, work: Work, told: Told, *, live: bool) -> Callable[[sqlite3.Connection], None]:
+        """Return what forgets the snapshots of `work` and keeps what was told, for `run`."""
         history = self._limits.history
-        return self._call(lambda db: storage.settle(db, work, told, history))
+        return lambda db: storage.settle(db, work, told, history, live=live)
+
+    def run(self, do: Callable[[sqlite3.Connection], T]) -> "concurrent.futures.Future[T]":
+        """Run `do` in a transaction; the future holds its result once that is on disk, or StoreError."""
+        return self._call(do)
 
     def give_up(self, work: Work, reason: str, detail: str) -> "concurrent.futures.Future[None]":
         """Move the snapshots of `work` to the dead letters, whatever their number."""

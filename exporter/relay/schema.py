@@ -1,7 +1,8 @@
 """The tables of the relay's database, and how an older one becomes today's.
 
 snapshots: what waits, in order of arrival; deleted once delivered. groups and episodes: what was told of each group,
-with the address of its Slack message. dead_letters: what nobody could read or deliver, kept for people.
+with the address of its Slack message. lines: what the thread of that message gets, in order. dead_letters: what nobody
+could read or deliver, kept for people. pauses: how long Slack wants to be left alone, over a restart.
 Times are seconds since 1970 unless a name says otherwise.
 """
 
@@ -59,8 +60,39 @@ CREATE TABLE dead_letters (
 );
 """
 
+# what waits for Slack: an episode whose root message shows less than its newest version, and lines that are not sent.
+# A mark is the number of a call whose end nobody noted: a crash, or an answer that was cut.
+_VERSION_2: Final = """
+ALTER TABLE episodes ADD COLUMN version INTEGER NOT NULL DEFAULT 1; -- counts the changes of state
+ALTER TABLE episodes ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;   -- the version that the root message shows
+ALTER TABLE episodes ADD COLUMN urgency INTEGER NOT NULL DEFAULT 1; -- 0 critical, 1 all else, 2 resolved
+ALTER TABLE episodes ADD COLUMN waiting_since REAL;                 -- when the oldest change that is not shown came
+ALTER TABLE episodes ADD COLUMN destination TEXT;                   -- the channel it was routed to
+ALTER TABLE episodes ADD COLUMN mark TEXT;
+ALTER TABLE episodes ADD COLUMN mentioned INTEGER NOT NULL DEFAULT 0; -- 1 once somebody was mentioned
+UPDATE episodes SET shown = version;
+CREATE INDEX episodes_waiting ON episodes (urgency, waiting_since) WHERE shown < version;
+CREATE TABLE lines (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in the thread
+  episode_id INTEGER NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+  content BLOB NOT NULL,                -- JSON of the Line
+  broadcast INTEGER NOT NULL,           -- 1 if the channel is to see it too
+  held INTEGER NOT NULL,                -- 1 if it goes only with a later one
+  received REAL NOT NULL,
+  sent REAL,
+  mark TEXT
+);
+CREATE INDEX lines_by_episode ON lines (episode_id, id);
+CREATE INDEX lines_waiting ON lines (id) WHERE sent IS NULL AND held = 0;
+CREATE TABLE pauses (
+  what TEXT PRIMARY KEY, -- a method of Slack's
+  until REAL NOT NULL,
+  seconds REAL NOT NULL  -- its length: a clock that jumped cannot make it longer
+);
+"""
+
 # one script per version, in order; a released one is never changed
-MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
+MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2)
 
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

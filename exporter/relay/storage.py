@@ -9,6 +9,8 @@ import msgspec
 
 from exporter.relay.episodes import Episode, Group
 from exporter.relay.intake import Status
+from exporter.relay.lines import Change, Line
+from exporter.relay.message import tone_of
 
 # one piece of work: so many snapshots of one group, or bytes of them, are folded at once, without holding intake up
 MAX_WORK: Final = 100
@@ -16,6 +18,10 @@ MAX_WORK_BYTES: Final = 1024 * 1024
 # episodes that nobody resolved, because their route is gone: beyond it the oldest are forgotten (never by age, as
 # clocks jump)
 MAX_FIRING: Final = 10_000
+# lines of one thread that are kept for the page once they are sent
+MAX_SENT_LINES: Final = 50
+
+_DEPTH: Final = "SELECT (SELECT count(*) FROM snapshots) + (SELECT count(*) FROM episodes WHERE shown < version)"
 
 
 class StoreFullError(Exception):
@@ -50,19 +56,30 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """The snapshots of one group that wait, in order of arrival, and what is known of the group."""
+    """The snapshots of one group that wait, in order of arrival, and what is known of the group.
+
+    `told` is when its newest episode was last told or told to go on, in seconds since 1970.
+    """
 
     group_id: int
     group: Group
     snapshots: tuple[Waiting, ...]
+    told: float | None = None
 
 
 class Telling(msgspec.Struct, frozen=True):
-    """An episode as it is after some snapshots; the number of the newest of them, and when that came."""
+    """An episode as it is after some snapshots; the number of the newest of them, and when that came.
+
+    `changes` are the lines of its thread, each with the moment its snapshot came.
+    """
 
     episode: Episode
     snapshot_id: int
     received: float
+    changes: tuple[tuple[Change, float], ...] = ()
+    changed: bool = True
+    """Whether its message has to be brought up to date; a mere reminder changes nothing in it."""
+    destination: str | None = None
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -73,28 +90,41 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """An episode as it was told last."""
+    """An episode as it was told last; `delivered` once Slack shows all of it, `lines` its thread so far."""
 
     id: int
     episode: Episode
     received_first: float
     received_last: float
     updates: int
+    delivered: bool = False
+    destination: str | None = None
+    lines: tuple[Line, ...] = ()
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """The queue in numbers; `oldest_received` in seconds since 1970."""
+    """The queue in numbers; `oldest_received` in seconds since 1970.
 
-    depth: int
+    What waits is a snapshot that is not read yet, a message that shows an old state, or a thread that lacks lines.
+    """
+
+    snapshots: int
+    messages: int
+    threads: int
     oldest_received: float | None
     dead_letters: int
     firing: int
 
+    @property
+    def depth(self) -> int:
+        """How much waits, all together."""
+        return self.snapshots + self.messages + self.threads
+
 
 def insert(db: sqlite3.Connection, arrival: Arrival, limit: int) -> int:
     """Add a snapshot and return its number. Raises StoreFullError when `limit` of them wait."""
-    if db.execute("SELECT count(*) FROM snapshots").fetchone()[0] >= limit:
-        raise StoreFullError(f"{limit} snapshots wait")
+    if db.execute(_DEPTH).fetchone()[0] >= limit:
+        raise StoreFullError(f"{limit} snapshots and messages wait")
     names = (arrival.receiver, arrival.group_key)
     db.execute("INSERT INTO groups (receiver, key) VALUES (?, ?) ON CONFLICT DO NOTHING", names)
     (group_id,) = db.execute("SELECT id FROM groups WHERE receiver = ? AND key = ?", names).fetchone()
@@ -128,7 +158,8 @@ def oldest_work(db: sqlite3.Connection) -> Work | None:
     rows = db.execute(
         "SELECT id, body, received FROM snapshots WHERE group_id = ? ORDER BY id LIMIT ?", (group_id, MAX_WORK)
     )
-    return Work(group_id=group_id, group=_group(db, group_id), snapshots=tuple(_some(rows)))
+    group, told = _group(db, group_id)
+    return Work(group_id=group_id, group=group, snapshots=tuple(_some(rows)), told=told)
 
 
 def _some(rows: Iterable[tuple[int, bytes, float]]) -> Iterator[Waiting]:
@@ -141,25 +172,49 @@ def _some(rows: Iterable[tuple[int, bytes, float]]) -> Iterator[Waiting]:
         yield Waiting(*row)
 
 
-def _group(db: sqlite3.Connection, group_id: int) -> Group:
+def _group(db: sqlite3.Connection, group_id: int) -> tuple[Group, float | None]:
     (past,) = db.execute("SELECT past FROM groups WHERE id = ?", (group_id,)).fetchone()
     row = db.execute(
-        "SELECT state FROM episodes WHERE group_id = ? ORDER BY number DESC LIMIT 1", (group_id,)
+        "SELECT state, max(received_last, (SELECT coalesce(max(received), 0) FROM lines WHERE episode_id = e.id))"
+        " FROM episodes e WHERE group_id = ? ORDER BY number DESC LIMIT 1",
+        (group_id,),
     ).fetchone()
-    return Group(
+    group = Group(
         episode=msgspec.json.decode(row[0], type=Episode) if row else None,
         past=msgspec.json.decode(past, type=Mapping[str, str]) if past else {},
     )
+    return group, row[1] if row else None
 
 
-def settle(db: sqlite3.Connection, work: Work, told: Told, history: int) -> None:
-    """Replace the snapshots of `work` by what was told of them, and forget what is old."""
+def settle(db: sqlite3.Connection, work: Work, told: Told, history: int, *, live: bool = True) -> None:
+    """Replace the snapshots of `work` by what was told of them, and forget what is old.
+
+    Not `live`, in preview, nothing waits for Slack; outbox.go_live makes what still fires wait.
+    """
     for telling in told.tellings:
-        _upsert(db, work.group_id, telling)
+        episode_id = _upsert(db, work.group_id, telling)
+        _add_lines(db, episode_id, telling, sent=None if live else telling.received)
+        if not live:
+            db.execute("UPDATE episodes SET shown = version, waiting_since = NULL WHERE id = ?", (episode_id,))
     past = msgspec.json.encode(told.group.past)
     db.execute("UPDATE groups SET past = ? WHERE id = ?", (past, work.group_id))
     _delete(db, work)
     _forget(db, history)
+
+
+def _add_lines(db: sqlite3.Connection, episode_id: int, telling: Telling, sent: float | None) -> None:
+    db.executemany(
+        "INSERT INTO lines (episode_id, content, broadcast, held, received, sent) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (episode_id, msgspec.json.encode(change.line), change.broadcast, change.held, received, sent)
+            for change, received in telling.changes
+        ),
+    )
+    db.execute(
+        "DELETE FROM lines WHERE episode_id = ? AND sent IS NOT NULL AND id NOT IN"
+        " (SELECT id FROM lines WHERE episode_id = ? ORDER BY id DESC LIMIT ?)",
+        (episode_id, episode_id, MAX_SENT_LINES),
+    )
 
 
 def give_up(db: sqlite3.Connection, work: Work, reason: str, detail: str) -> None:
@@ -174,17 +229,34 @@ def _delete(db: sqlite3.Connection, work: Work) -> None:
     db.executemany("DELETE FROM snapshots WHERE id = ?", ((snapshot.id,) for snapshot in work.snapshots))
 
 
-def _upsert(db: sqlite3.Connection, group_id: int, telling: Telling) -> None:
+def _upsert(db: sqlite3.Connection, group_id: int, telling: Telling) -> int:
+    """Store an episode's newest state and return its id."""
     episode: Episode = telling.episode
     status: Status = episode.status
-    row = (group_id, episode.number, status, msgspec.json.encode(episode), telling.received, telling.received)
-    db.execute(
-        "INSERT INTO episodes (group_id, number, status, state, received_first, received_last, last_snapshot)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    urgency = 2 if status == "resolved" else 0 if _is_critical(episode) else 1
+    if not telling.changed:
+        row = db.execute("SELECT id FROM episodes WHERE group_id = ? AND number = ?", (group_id, episode.number))
+        return int(row.fetchone()[0])
+    moments = (telling.received, telling.received, telling.received)
+    row = db.execute(
+        "INSERT INTO episodes (group_id, number, status, state, urgency, destination,"
+        " received_first, received_last, waiting_since, last_snapshot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (group_id, number) DO UPDATE SET status = excluded.status, state = excluded.state,"
-        " received_last = excluded.received_last, last_snapshot = excluded.last_snapshot, updates = updates + 1",
-        (*row, telling.snapshot_id),
+        " urgency = excluded.urgency, destination = coalesce(destination, excluded.destination),"
+        " received_last = excluded.received_last, waiting_since = coalesce(waiting_since, excluded.waiting_since),"
+        " last_snapshot = excluded.last_snapshot, updates = updates + 1, version = version + 1"
+        " RETURNING id",
+        (
+            *(group_id, episode.number, status, msgspec.json.encode(episode), urgency, telling.destination),
+            *moments,
+            telling.snapshot_id,
+        ),
     )
+    return int(row.fetchone()[0])
+
+
+def _is_critical(episode: Episode) -> bool:
+    return any(tone_of(alert) == "critical" for alert in episode.firing)
 
 
 def _forget(db: sqlite3.Connection, history: int) -> None:
@@ -192,8 +264,10 @@ def _forget(db: sqlite3.Connection, history: int) -> None:
     gone = 0
     for status, keep in (("resolved", history), ("firing", MAX_FIRING)):
         gone += db.execute(
+            # never one that Slack does not show yet
             "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes"
-            " WHERE status = ? ORDER BY last_snapshot DESC LIMIT -1 OFFSET ?)",
+            " WHERE status = ? ORDER BY last_snapshot DESC LIMIT -1 OFFSET ?) AND shown >= version"
+            " AND NOT EXISTS (SELECT 1 FROM lines WHERE episode_id = episodes.id AND sent IS NULL AND held = 0)",
             (status, keep),
         ).rowcount
     if gone:
@@ -206,18 +280,43 @@ def _forget(db: sqlite3.Connection, history: int) -> None:
 def recent(db: sqlite3.Connection, limit: int) -> list[Shown]:
     """Return the episodes told last, newest first."""
     rows = db.execute(
-        "SELECT id, state, received_first, received_last, updates FROM episodes"
-        " ORDER BY last_snapshot DESC, id DESC LIMIT ?",
+        "SELECT id, state, received_first, received_last, updates, ts IS NOT NULL AND shown >= version, destination"
+        " FROM episodes ORDER BY last_snapshot DESC, id DESC LIMIT ?",
         (limit,),
     )
-    return [Shown(row[0], msgspec.json.decode(row[1], type=Episode), *row[2:]) for row in rows]
+    return [
+        Shown(
+            id=row[0],
+            episode=msgspec.json.decode(row[1], type=Episode),
+            received_first=row[2],
+            received_last=row[3],
+            updates=row[4],
+            delivered=bool(row[5]),
+            destination=row[6],
+            lines=_lines(db, row[0]),
+        )
+        for row in rows.fetchall()
+    ]
+
+
+def _lines(db: sqlite3.Connection, episode_id: int) -> tuple[Line, ...]:
+    rows = db.execute("SELECT content FROM lines WHERE episode_id = ? ORDER BY id", (episode_id,))
+    return tuple(msgspec.json.decode(row[0], type=Line) for row in rows)
 
 
 def read_stats(db: sqlite3.Connection) -> Stats:
     """Return the queue in numbers."""
-    oldest = db.execute("SELECT received FROM snapshots ORDER BY id LIMIT 1").fetchone()
+    oldest = db.execute(
+        "SELECT min(since) FROM (SELECT min(received) AS since FROM snapshots"
+        " UNION ALL SELECT min(waiting_since) FROM episodes WHERE shown < version"
+        " UNION ALL SELECT min(received) FROM lines WHERE sent IS NULL AND held = 0)"
+    ).fetchone()
     return Stats(
-        depth=db.execute("SELECT count(*) FROM snapshots").fetchone()[0],
+        snapshots=db.execute("SELECT count(*) FROM snapshots").fetchone()[0],
+        messages=db.execute("SELECT count(*) FROM episodes WHERE shown < version").fetchone()[0],
+        threads=db.execute("SELECT count(DISTINCT episode_id) FROM lines WHERE sent IS NULL AND held = 0").fetchone()[
+            0
+        ],
         oldest_received=oldest[0] if oldest else None,
         dead_letters=db.execute("SELECT count(*) FROM dead_letters").fetchone()[0],
         firing=db.execute("SELECT count(*) FROM episodes WHERE status = 'firing'").fetchone()[0],

@@ -16,7 +16,7 @@ class TokenError(Exception):
     """The token file cannot be used; the text names the file and the fix, never what the file holds."""
 
 
-def read_token(path: Path) -> Secret:
+def read_token(path: Path, setting: str = "token_file") -> Secret:
     """Return the token in the file `path`, white space around it removed. Reads the file.
 
     Raises TokenError when it is missing, empty, too long, of more than one line or open to other users.
@@ -26,25 +26,25 @@ def read_token(path: Path) -> Secret:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_BYTES + 1)
     except OSError as err:
-        raise TokenError(f"token_file {path}: cannot be read: {err.strerror}") from err
+        raise TokenError(f"{setting} {path}: cannot be read: {err.strerror}") from err
     if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise TokenError(f"token_file {path}: open to every user (mode {stat.S_IMODE(mode):04o}); chmod o-rwx {path}")
+        raise TokenError(f"{setting} {path}: open to every user (mode {stat.S_IMODE(mode):04o}); chmod o-rwx {path}")
     if len(data) > MAX_BYTES:
-        raise TokenError(f"token_file {path}: expected at most {MAX_BYTES} bytes")
-    return _one_word(data, path)
+        raise TokenError(f"{setting} {path}: expected at most {MAX_BYTES} bytes")
+    return _one_word(data, path, setting)
 
 
-def _one_word(data: bytes, path: Path) -> Secret:
+def _one_word(data: bytes, path: Path, setting: str) -> Secret:
     words = data.split()
     if not words:
-        raise TokenError(f"token_file {path}: empty; write a long random text into it")
+        raise TokenError(f"{setting} {path}: empty; write a long random text into it")
     if len(words) > 1:
-        raise TokenError(f"token_file {path}: expected one token and nothing else")
+        raise TokenError(f"{setting} {path}: expected one token and nothing else")
     try:
         return Secret(words[0].decode("ascii"))
     except UnicodeDecodeError:
         # from None: the decoder's error object carries the bytes, which are the secret
-        raise TokenError(f"token_file {path}: expected ASCII characters only") from None
+        raise TokenError(f"{setting} {path}: expected ASCII characters only") from None
 
 
 class Token:
@@ -80,9 +80,14 @@ class Token:
         _log.info("token file read again", file=str(self._path))
 
     def _look(self) -> tuple[int, ...] | None:
-        try:
-            seen = self._path.stat()
-        except OSError:
-            return None
-        # ctime sees a chmod too
-        return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+        return file_stamp(self._path)
+
+
+def file_stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a file does (one stat call); None for a file that cannot be looked at."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    # ctime sees a chmod too
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns

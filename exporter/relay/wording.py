@@ -58,6 +58,14 @@ def _escape(text: str, limit: int) -> str:
     return "".join(out)
 
 
+def cut(text: str, limit: int) -> str:
+    """Return finished mrkdwn of at most `limit` UTF-16 units, cut at a line's end where there is one."""
+    if width(text) <= limit:
+        return text
+    kept = text[: limit // 2]
+    return (kept.rpartition("\n")[0] or kept.partition("<")[0]) + ELLIPSIS
+
+
 def link(url: str, label: str) -> str | None:
     """Return a mrkdwn link, or None if `url` is no http(s) address of a bearable length. `label` is ours."""
     try:

@@ -21,8 +21,7 @@ _CHILD = """
 import sys, msgspec
 from exporter.relay.daemon import run
 from exporter.relay.settings import Relay
-from exporter.settings import Duration
-hook = lambda kind, value: Duration(value)
+hook = lambda kind, value: kind(value)
 sys.exit(run(msgspec.convert(msgspec.json.decode(sys.argv[1]), Relay, dec_hook=hook)))
 """
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from exporter.relay import schema, storage
-from exporter.relay.preview import tell
+from exporter.relay.folding import Fold
 from exporter.relay.queue import DurableQueue, QueueError, StoreError
 from exporter.relay.settings import Limits
 from exporter.relay.storage import Arrival, DeadLetter, StoreFullError
@@ -48,7 +48,7 @@ def done(future: Any) -> Any:
 def finish(queue: Any) -> None:
     """Work off all that waits."""
     while work := done(queue.take()):
-        done(queue.settle(work, tell(work)))
+        done(queue.run(queue.settling(work, Fold(600.0)(work), live=False)))
 
 
 def test_a_stored_snapshot_is_on_disk_when_its_future_is_done(opened: Any, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_snapshots_come_out_in_order_per_group_the_longest_waiting_group_first(o
     seen = []
     while work := done(queue.take()):
         seen.append([int(one.received - 1000) for one in work.snapshots])
-        done(queue.settle(work, tell(work)))
+        done(queue.run(queue.settling(work, Fold(600.0)(work), live=False)))
     assert seen == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
     assert queue.stats.depth == 0
 
@@ -117,7 +117,7 @@ def test_a_full_queue_refuses_and_changes_nothing(opened: Any) -> None:
     queue = opened(queue_snapshots=2)
     done(queue.store(arrival()))
     done(queue.store(arrival()))
-    with pytest.raises(StoreFullError, match="2 snapshots wait"):
+    with pytest.raises(StoreFullError, match="2 snapshots and messages wait"):
         done(queue.store(arrival("other")))
     assert queue.stats.depth == 2
     assert done(queue._call(lambda db: db.execute("SELECT count(*) FROM groups").fetchone())) == (1,)
