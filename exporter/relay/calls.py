@@ -12,7 +12,9 @@ from exporter.relay.outbox import Job
 from exporter.relay.settings import SlackSettings
 from exporter.relay.slack import Posted, Slack, SlackError
 
-COPY_NOTE: Final = ":warning: Sent again: Slack did not confirm the first copy, so this may be the second one."
+COPY_NOTE: Final = (
+    ":warning: Sent again: Slack did not confirm the first copy. If that is there too, this one is kept up to date."
+)
 _MAX_PLAIN: Final = 2000
 
 
@@ -60,7 +62,7 @@ class Caller:
         notes = [
             text
             for text in (
-                COPY_NOTE if job.again and job.what == "post" else "",
+                COPY_NOTE if job.copied or (job.again and job.what == "post") else "",
                 self._late(job, now) if late else "",
                 note,
             )

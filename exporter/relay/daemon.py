@@ -5,6 +5,7 @@ import contextlib
 import socket
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from exporter import __version__, logs
 from exporter.relay.app import Parts, make_app
@@ -21,6 +22,9 @@ from exporter.relay.token import Token, TokenError
 from exporter.relay.webhook import Webhook
 
 _log = logs.Log("exporter.relay.daemon")
+
+# how long the end waits for calls to Slack: within the 2 seconds in which SIGTERM ends the relay
+FINISH_SECONDS: Final = 1.0
 
 
 def run(settings: Relay) -> int:
@@ -100,6 +104,8 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     try:
         await server.serve(sockets=[server_socket])
     finally:
+        if not delivery.done():
+            await worker.finish(FINISH_SECONDS)
         await _end(delivery)
         worker.stop()
         if source is not None:

@@ -5,6 +5,7 @@ refuses for its form, as plain text too, becomes a dead letter. Without a source
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 import uuid
@@ -60,6 +61,8 @@ class Delivery:
         self._wake = asyncio.Event()
         self._ended: deque[tuple[Job, Note]] = deque()
         self._busy: dict[int, Job] = {}
+        self._ending = False
+        self._noted = asyncio.Event()
 
     @property
     def live(self) -> bool:
@@ -108,6 +111,7 @@ class Delivery:
         if ended:
             self._ended.popleft()
             self._busy.pop(ended[0].group_id, None)
+            self._noted.set()
         if work and told:
             self._show(work, told)
         if job:
@@ -148,7 +152,7 @@ class Delivery:
 
     def _credentials(self) -> Credentials | None:
         """Return the credentials that may be used now."""
-        found = self._source.current() if self._source else None
+        found = self._source.current() if self._source and not self._ending else None
         return found if found and self._hold.allows(found.version) else None
 
     def route(self, episode: Episode) -> str | None:
@@ -213,6 +217,15 @@ class Delivery:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return
+
+    async def finish(self, seconds: float) -> None:
+        """Begin no call any more, and wait so long for those under way: their end is noted, and no copy follows."""
+        self._ending = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._busy or self._ended:
+                    self._noted.clear()
+                    await self._noted.wait()
 
     def stop(self) -> None:
         """Let the threads end; a call that is under way stays marked for the next start."""

@@ -11,11 +11,9 @@ from exporter.relay.outbox import Closed
 from exporter.relay.pace import Pace
 from exporter.relay.settings import SlackSettings
 
-MAX_BACKOFF: Final = 60.0
-# a token that Slack refused is tried again after so long, should it have been Slack's fault
-REFUSED_SECONDS: Final = 60.0
-# a channel that could not be used; somebody has to invite the app, or to make the channel
-CHANNEL_SECONDS: Final = 60.0
+# the longest wait, in first waits. So long, too, is a token left alone that Slack refused, should it have been Slack's
+# fault, and a channel that could not be used: somebody has to invite the app, or to make the channel
+LONGEST: Final = 60
 
 
 class Hold:
@@ -24,36 +22,40 @@ class Hold:
     def __init__(self, settings: SlackSettings, clock: Callable[[], float]) -> None:
         self.pace = Pace(settings.posts_per_second, settings.burst, settings.updates_per_minute, clock)
         self._senders = settings.senders
+        self._first_wait = float(settings.retry_after)
         self._clock = clock
         # episodes that failed, with their number of tries and when the next one is
         self._failed: dict[int, tuple[int, float]] = {}
         self._row = 0
         self._quiet_until = 0.0
         self._refused: tuple[str, float] | None = None
+        # when the earliest of what was held at the last look may go
+        self._next: float | None = None
 
     def allows(self, version: str) -> bool:
         """Whether a token may be used: not for a while after Slack refused it."""
-        if self._refused is None or self._refused[0] != version:
+        if self._refused is None or self._refused[0] != version or self._clock() >= self._refused[1]:
             return True
-        return self._clock() >= self._refused[1]
+        self._next = self._refused[1]
+        return False
 
     def refuse(self, version: str) -> None:
         """Hold everything until there is another token, or a while has passed."""
-        self._refused = version, self._clock() + REFUSED_SECONDS
+        self._refused = version, self._clock() + LONGEST * self._first_wait
 
     def fail(self, episode: int) -> None:
         """Leave an episode alone for a while that grows, and all others too: most likely they would fail as well."""
         now = self._clock()
         tries = self._failed.get(episode, (0, 0.0))[0] + 1
-        self._failed[episode] = tries, now + backoff(tries)
+        self._failed[episode] = tries, now + self._first_wait * backoff(tries)
         self._row += 1
-        self._quiet_until = now + backoff(self._row)
+        self._quiet_until = now + self._first_wait * backoff(self._row)
 
     def close(self, channel: str, episode: int) -> None:
         """Leave a channel alone that cannot be used."""
         if channel:
-            self.pace.pause(channel, CHANNEL_SECONDS)
-        self._failed[episode] = 1, self._clock() + CHANNEL_SECONDS
+            self.pace.pause(channel, LONGEST * self._first_wait)
+        self._failed[episode] = 1, self._clock() + LONGEST * self._first_wait
 
     def succeed(self, episode: int) -> None:
         """Go on at full speed."""
@@ -63,28 +65,26 @@ class Hold:
     def closed(self, groups: Collection[int]) -> Closed | None:
         """Return what cannot be called now, while these groups are being served; None when nothing can."""
         now = self._clock()
+        channels, posts, updates = self.pace.closed_channels(), self.pace.posts_in(), self.pace.update_in()
+        later = [at for _, at in self._failed.values()] + [self._quiet_until]
+        later += [now + wait for wait in (posts, updates, *channels.values())]
+        self._next = min((at for at in later if at > now), default=None)
         # after a failure one call at a time, until one succeeds
         if now < self._quiet_until or len(groups) >= (1 if self._row else self._senders):
             return None
         return Closed(
             groups=groups,
             episodes=[episode for episode, (_, at) in self._failed.items() if at > now],
-            channels=list(self.pace.closed_channels()),
-            posts=self.pace.posts_in() > 0,
-            updates=self.pace.update_in() > 0,
+            channels=list(channels),
+            posts=posts > 0,
+            updates=updates > 0,
         )
 
     def next_in(self) -> float | None:
-        """Return the seconds until something that is held may go; None when nothing is."""
-        now = self._clock()
-        times = [self._quiet_until, *(at for _, at in self._failed.values())]
-        if self._refused is not None:
-            times.append(self._refused[1])
-        waits = [at - now for at in times]
-        waits += [self.pace.posts_in(), self.pace.update_in(), *self.pace.closed_channels().values()]
-        return min((wait for wait in waits if wait > 0), default=None)
+        """Return the seconds until something that was held at the last look may go; None when nothing was."""
+        return None if self._next is None else max(0.0, self._next - self._clock())
 
 
 def backoff(tries: int) -> float:
-    """Return the seconds to wait after so many failures in a row: doubling from 1 to 60, less up to a quarter."""
-    return min(MAX_BACKOFF, float(2 ** min(tries - 1, 6))) * random.uniform(0.75, 1)  # noqa: S311 -- no secret
+    """Return the wait after so many failures in a row, in first waits: doubling from 1 to 60, less up to a quarter."""
+    return min(float(LONGEST), float(2 ** min(tries - 1, 6))) * random.uniform(0.75, 1)  # noqa: S311 -- no secret

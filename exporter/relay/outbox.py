@@ -37,7 +37,8 @@ class Job(msgspec.Struct, frozen=True):
     destination: str | None
     channel: str | None = None
     ts: str | None = None
-    mentioned: bool = False
+    copied: bool = False
+    """Whether the root message stands there as a copy already."""
     lines: tuple[Line, ...] = ()
     line_ids: tuple[int, ...] = ()
     broadcast: bool = False
@@ -67,7 +68,7 @@ _IN_OPEN_CHANNEL: Final = (
     " AND coalesce(e.channel, '') NOT IN (SELECT value FROM json_each(:channels))"
 )
 _COLUMNS: Final = (
-    "e.id, e.group_id, e.state, e.version, e.waiting_since, e.mark, e.destination, e.channel, e.ts, e.mentioned"
+    "e.id, e.group_id, e.state, e.version, e.waiting_since, e.mark, e.destination, e.channel, e.ts, e.copied"
 )
 _BY_URGENCY: Final = " ORDER BY e.urgency, e.waiting_since, e.id LIMIT 1"
 
@@ -112,7 +113,7 @@ def _root(db: sqlite3.Connection, what: What, which: str, names: dict[str, str],
 
 
 def _job(what: What, row: tuple[int, int, bytes, int, float, str, str, str, str, int], new_mark: str) -> Job:
-    id_, group_id, state, version, since, mark, destination, channel, ts, mentioned = row
+    id_, group_id, state, version, since, mark, destination, channel, ts, copied = row
     return Job(
         what=what,
         episode_id=id_,
@@ -125,7 +126,7 @@ def _job(what: What, row: tuple[int, int, bytes, int, float, str, str, str, str,
         destination=destination,
         channel=channel,
         ts=ts,
-        mentioned=bool(mentioned),
+        copied=bool(copied),
     )
 
 
@@ -170,8 +171,8 @@ def _thread(db: sqlite3.Connection, names: dict[str, str], new_mark: str) -> Job
 def posted(db: sqlite3.Connection, job: Job, channel: str, ts: str, destination: str) -> None:
     """Note that the root message stands in a channel and shows the job's version."""
     db.execute(
-        "UPDATE episodes SET channel = ?, ts = ?, destination = ?, mark = NULL, mentioned = 1 WHERE id = ?",
-        (channel, ts, destination, job.episode_id),
+        "UPDATE episodes SET channel = ?, ts = ?, destination = ?, mark = NULL, copied = copied OR ? WHERE id = ?",
+        (channel, ts, destination, job.again, job.episode_id),
     )
     shown(db, job)
 

@@ -69,7 +69,7 @@ ALTER TABLE episodes ADD COLUMN urgency INTEGER NOT NULL DEFAULT 1; -- 0 critica
 ALTER TABLE episodes ADD COLUMN waiting_since REAL;                 -- when the oldest change that is not shown came
 ALTER TABLE episodes ADD COLUMN destination TEXT;                   -- the channel it was routed to
 ALTER TABLE episodes ADD COLUMN mark TEXT;
-ALTER TABLE episodes ADD COLUMN mentioned INTEGER NOT NULL DEFAULT 0; -- 1 once somebody was mentioned
+ALTER TABLE episodes ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;    -- 1 if the root message may be there twice
 UPDATE episodes SET shown = version;
 CREATE INDEX episodes_waiting ON episodes (urgency, waiting_since) WHERE shown < version;
 CREATE TABLE lines (

@@ -81,12 +81,14 @@ class SlackSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     updates_per_minute: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 45
     # news that waited longer than this say so
     late_after: Duration = default(Duration(120))
+    # the wait after a failure; it doubles with each one in a row, up to 60 times this
+    retry_after: Duration = default(Duration(1))
     # the same firing group again after so long is a reminder, sooner it is a cluster's copy
     repeat_after: Duration = default(Duration(600))
 
     def __post_init__(self) -> None:
         """Refuse mentions that Slack would show as text, and an address that is none."""
-        above_zero(self, "timeout", "late_after", "repeat_after")
+        above_zero(self, "timeout", "late_after", "retry_after", "repeat_after")
         for severity, mention in self.mentions.items():
             if not _MENTION.fullmatch(mention):
                 raise ValueError(

@@ -18,7 +18,15 @@ ZERO = "0001-01-01T00:00:00Z"
 START = "2026-11-20T15:06:21.207102602Z"
 
 _CHILD = """
-import sys, msgspec
+import sys, time, msgspec
+real = time.time
+def moved():
+    try:
+        with open(sys.argv[2]) as file:
+            return real() + float(file.read() or 0)
+    except OSError:
+        return real()
+time.time = moved
 from exporter.relay.daemon import run
 from exporter.relay.settings import Relay
 hook = lambda kind, value: kind(value)
@@ -66,6 +74,11 @@ class RelayProcess:
             **settings,
         }
         self.port = 0
+        self._clock_file = folder / "clock"
+
+    def set_clock(self, seconds: float) -> None:
+        """Move the relay's wall clock that far from the machine's."""
+        self._clock_file.write_text(str(seconds))
 
     def __enter__(self) -> "RelayProcess":
         self.start()
@@ -90,7 +103,7 @@ class RelayProcess:
     def spawn(self) -> None:
         self._marks = len(self._listening())
         log = open(self.log_file, "ab")  # noqa: SIM115 -- the child's
-        command = [sys.executable, "-c", _CHILD, json.dumps(self.settings)]
+        command = [sys.executable, "-c", _CHILD, json.dumps(self.settings), str(self._clock_file)]
         self.process = subprocess.Popen(command, stderr=log, stdout=log, cwd=Path(__file__).parents[2])
         log.close()
 
