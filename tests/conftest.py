@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import debian13, effort
+from tests.support import debian13, effort, systemd_machine
+from tests.support import engine as docker
 
 REQUIRE_ALL = os.environ.get("HOSTWATCH_REQUIRE_ALL") == "1"
 SOAK = os.environ.get("HOSTWATCH_SOAK") == "1"
@@ -20,13 +21,19 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "linux": lambda: sys.platform == "linux",
     "prometheus": lambda: bool(shutil.which("prometheus") and shutil.which("promtool")),
     "alertmanager": lambda: bool(shutil.which("prometheus-alertmanager") and shutil.which("amtool")),
+    "blackbox_exporter": lambda: bool(shutil.which("prometheus-blackbox-exporter")),
     "node_exporter": lambda: bool(shutil.which("prometheus-node-exporter")),
     "node_exporter-1.9": lambda: bool(debian13.find("prometheus-node-exporter")),
     "ip": lambda: bool(shutil.which("ip")),
+    "ping": lambda: bool(shutil.which("ping")),
+    "tun": lambda: os.geteuid() == 0 and Path("/dev/net/tun").exists(),
     "stress-ng": lambda: bool(shutil.which("stress-ng")),
     "fuse": lambda: os.geteuid() == 0 and Path("/dev/fuse").exists(),
     "openssl": lambda: bool(shutil.which("openssl")),
     "dbus-daemon": lambda: bool(shutil.which("dbus-daemon")),
+    "docker-engine": docker.is_possible,
+    "systemd-machine": lambda: bool(systemd_machine.find("bookworm")),
+    "wrk": lambda: bool(shutil.which("wrk")),
     "chromium": lambda: bool(shutil.which("chromium")),
 }
 
@@ -78,6 +85,13 @@ def count(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def rewrite_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--rewrite-golden"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.Engine]:
+    """Run a Docker Engine of our own from the first test that asks to the end: mark it `needs("docker-engine")`."""
+    with docker.Engine() as running:
+        yield running
 
 
 @pytest.fixture

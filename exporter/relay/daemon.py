@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from exporter.relay.app import Parts, make_app
 from exporter.relay.calls import Caller
 from exporter.relay.credentials import FileSource, Source
 from exporter.relay.delivery import Delivery
+from exporter.relay.hardening import harden
 from exporter.relay.metrics import Metrics
 from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, QueueError
@@ -34,6 +36,7 @@ def run(settings: Relay) -> int:
     cannot be used. Each such error is logged as one event.
     """
     logs.setup(settings.log.format, settings.log.level)
+    harden()
     if settings.token_file is None:
         _log.error("settings incomplete", error="token_file: not set; name the file that holds the webhook's token")
         return 2
@@ -61,7 +64,7 @@ def run(settings: Relay) -> int:
 def _make_delivery(settings: Relay, queue: DurableQueue, metrics: Metrics) -> tuple[Delivery, Source | None]:
     """Return the delivery, and where its tokens come from; no source means preview."""
     slack = Slack(settings.slack.api_url, settings.slack.timeout)
-    source = _make_source(settings, slack)
+    source = _make_source(settings, slack, metrics)
     if source is None:
         preview = Preview(settings.external_url, metrics.previewed.inc)
         return Delivery(queue, settings.slack, preview), None
@@ -69,10 +72,22 @@ def _make_delivery(settings: Relay, queue: DurableQueue, metrics: Metrics) -> tu
     return Delivery(queue, settings.slack, lambda _work, _told: None, source=source, call=caller), source
 
 
-def _make_source(settings: Relay, slack: Slack) -> Source | None:
+def _make_source(settings: Relay, slack: Slack, metrics: Metrics) -> Source | None:
+    first_wait = settings.slack.retry_after
+    if settings.vault is not None:
+        # hvac is 20 MB that a relay without Vault does not need
+        from exporter.relay.vault import VaultApi  # noqa: PLC0415
+        from exporter.relay.vault_metrics import VaultMetrics  # noqa: PLC0415
+        from exporter.relay.vault_source import VaultSource  # noqa: PLC0415
+
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        api, credentials = VaultApi(settings.vault), Path(folder) if folder else None
+        source = VaultSource(settings.vault, slack.auth_test, api, credentials=credentials, first_wait=first_wait)
+        metrics.registry.register(VaultMetrics(source))
+        return source
     if settings.slack.token_file is None:
         return None
-    return FileSource(Path(settings.slack.token_file), slack.auth_test)
+    return FileSource(Path(settings.slack.token_file), slack.auth_test, first_wait=first_wait)
 
 
 async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_socket: socket.socket) -> None:
@@ -88,7 +103,7 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     parts = Parts(
         settings=settings, queue=queue, metrics=metrics, webhook=webhook, delivering=lambda: not delivery.done()
     )
-    server = make_server(make_app(parts), settings.http)
+    server = make_server(webhook.before(make_app(parts)), settings.http)
     stop_on_signals(server)
     # a worker that ended would let the queue grow in silence
     delivery.add_done_callback(lambda _: server.stop())

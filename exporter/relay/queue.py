@@ -9,6 +9,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import Full, Queue
@@ -25,6 +26,8 @@ _log = Log("exporter.relay.queue")
 # callers that wait for one commit, and calls that wait for the thread
 MAX_BATCH: Final = 256
 MAX_CALLS: Final = 4096
+# how old the numbers of the queue may be while it has much to do
+STATS_SECONDS: Final = 0.1
 
 T = TypeVar("T")
 
@@ -77,6 +80,7 @@ class DurableQueue:
         except (sqlite3.Error, SchemaError, OSError) as err:
             self._lock_file.close()
             raise QueueError(f"database {path}: {err}") from err
+        self._counted, self._stale = time.monotonic(), False
         self.failures = 0
         # rows changed since the connection was opened, SQLite's count: tells a commit that wrote from one that read
         self._changes = self._db.total_changes
@@ -185,7 +189,11 @@ class DurableQueue:
             raise
         if changed != self._changes:
             self._changes, self.writable = changed, True
-            self.stats = storage.read_stats(self._db)
+            self._stale = True
+        # counting takes as long as a commit: under load not after each
+        now = time.monotonic()
+        if self._stale and (self._calls.empty() or now > self._counted + STATS_SECONDS):
+            self.stats, self._counted, self._stale = storage.read_stats(self._db), now, False
 
     def _fail(self, call: _Call[Any], err: Exception) -> None:
         self.failures += 1

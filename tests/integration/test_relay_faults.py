@@ -1,6 +1,7 @@
 """Nothing is lost: alerts come and go while the relay, Slack, the disk or the clock fails at a random instant."""
 
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,6 +163,7 @@ def run_once(seed: int, folder: Path) -> str:
         until(alertmanager.settled, "Alertmanager has delivered everything", seconds=30, every=0.02)
         until(lambda: relay.metric("relay_queue_depth") == 0, f"{name}: the queue is empty", seconds=30, every=0.05)
         check(slack, groups, name, relay)
+    shutil.rmtree(folder)  # the disk is small
     return name
 
 
