@@ -169,6 +169,8 @@ def test_one_message_although_both_deliver_and_one_is_killed(tmp_path: Path, sla
             until(lambda: "RESOLVED" in slack.roots()[0].text, "the other one tells the end", seconds=20)
             prometheus.set("Two", firing=True)
             until(lambda: len(slack.roots()) == 2, "and what comes next", seconds=20)
+            # else a copy would be right: nobody could know whether Slack had taken the message
+            until(lambda: relay.metric("relay_queue_depth") == 0, "all is told", seconds=20)
             relay.kill()
             prometheus.set("Two", firing=False)
             alertmanagers[0].start()
