@@ -248,3 +248,11 @@ def test_only_the_relay_imports_its_libraries() -> None:
     environment = {**os.environ, "PYTHONPATH": "."}
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert not {"prometheus_client", "starlette", "uvicorn", "jinja2"} & set(asked.stdout.split())
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Nagle's algorithm would hold the second piece of each answer back for 40 ms."""
+    with listen("127.0.0.1:0") as server, socket.create_connection(server.getsockname()[:2]):
+        accepted, _ = server.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
