@@ -7,9 +7,10 @@ SHELL := /bin/sh
 VENV := .venv/bin/python
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
-SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run
+SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run tests/support/systemd_image.sh
 # what tests run beside Python's packages
-TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3 iproute2 e2fsprogs dbus-daemon openssl
+TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3 iproute2 iputils-ping e2fsprogs wrk dbus-daemon openssl \
+  docker.io busybox-static mmdebstrap prometheus-blackbox-exporter
 # and what they compare with as the next release has it
 NEXT_RELEASE_PACKAGES := prometheus-node-exporter
 UV := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -50,7 +51,7 @@ check: $(DEV_STAMP) ## lint, types and the fast tests, in under a minute
 	@.venv/bin/mypy
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/yamllint --strict .
-	@exec $(VENV) -m pytest -q -m 'not slow' --hypothesis-profile=fast
+	@exec $(VENV) -m pytest -q -n logical -m 'not slow' --hypothesis-profile=fast
 
 .PHONY: bench
 bench: $(DEV_STAMP) bench-packages ## side by side with node_exporter; the result goes to docs/proof/
@@ -93,6 +94,7 @@ $(DEV_STAMP): requirements/dev.txt pyproject.toml stack/venv.sh
 test-packages:
 	@sh stack/apt.sh $(TEST_PACKAGES) || [ $$? -eq 3 ]
 	@sh stack/debian13.sh .local/debian13 $(NEXT_RELEASE_PACKAGES) || [ $$? -eq 3 ]
+	@sh tests/support/systemd_image.sh .local/machines bookworm || [ $$? -eq 3 ]
 
 bench-packages:
 	@sh stack/apt.sh prometheus-node-exporter

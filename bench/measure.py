@@ -9,7 +9,7 @@ from bench import page
 from bench.answer import Answer
 from bench.failures import BenchError
 from bench.load import Load
-from bench.peers import OURS_D, OURS_QUIET
+from bench.peers import OURS_D, OURS_QUIET, OURS_SAMPLED
 from bench.plan import Plan
 from bench.processes import Server
 from bench.scraper import Scraper, time_scrape
@@ -137,7 +137,7 @@ def measure_idle(targets: Sequence[Target], plan: Plan, record: Record, step: St
         time.sleep(plan.idle_seconds)
         for target, cpu in zip(targets, before, strict=True):
             record.add(target.key, "idle_cpu", (target.server.cpu_seconds() - cpu) / (time.monotonic() - start))
-    with_sampler, without = record.blocks(OURS_D, "idle_cpu"), record.blocks(OURS_QUIET, "idle_cpu")
+    with_sampler, without = record.blocks(OURS_SAMPLED, "idle_cpu"), record.blocks(OURS_QUIET, "idle_cpu")
     for cpu, quiet in zip(with_sampler, without, strict=True):
         record.add(OURS_D, "sampler_cpu", cpu - quiet)
 

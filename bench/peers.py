@@ -38,6 +38,8 @@ PEER_T10_STRICT: Final = "peer_t10_strict"
 OURS_D: Final = "ours_d"
 PEER_D: Final = "peer_d"
 OURS_QUIET: Final = "ours_quiet"
+OURS_SAMPLED: Final = "ours_sampled"
+OURS_WATCHING: Final = "ours_watching"
 OURS_T_LOCKED: Final = "ours_t_locked"
 OURS_D_LOCKED: Final = "ours_d_locked"
 # the cost of further samples: a difference between two networks, see bench/devices.py
@@ -81,9 +83,9 @@ def collector_keys(schema: Mapping[str, Any]) -> list[str]:
 
 
 def settings_without(names: Iterable[str]) -> str:
-    """Return a settings file that switches the named collectors off."""
+    """Return a settings file that switches the named collectors off, and then the pings too: no peer sends any."""
     lines = [f"  {name}: {{enabled: false}}" for name in sorted(names)]
-    return "\n".join(["collectors:", *lines, ""]) if lines else ""
+    return "\n".join(["collectors:", *lines, "probes:", "  ping: {enabled: false}", ""]) if lines else ""
 
 
 class Sides:
@@ -108,9 +110,20 @@ class Sides:
         return Contestant(key, f"hostwatch, {what}", argv, TEN if collectors is None else collectors, access)
 
     def quiet(self) -> Contestant:
-        """Return ours with its defaults but the sampler."""
-        argv = (*self._ours, "--config", str(self._settings(OURS_QUIET, ["usage"])))
+        """Return ours with its defaults but what has a timer of its own."""
+        argv = (*self._ours, "--config", str(self._settings(OURS_QUIET, ["usage", "process_groups"])))
         return Contestant(OURS_QUIET, "hostwatch, defaults but no sampler", argv, TEN)
+
+    def sampled(self) -> Contestant:
+        """Return the quiet one with the sampler."""
+        argv = (*self._ours, "--config", str(self._settings(OURS_SAMPLED, ["process_groups"])))
+        return Contestant(OURS_SAMPLED, "hostwatch, of timers only the sampler", argv, TEN)
+
+    def watching(self, settings: str) -> Contestant:
+        """Return ours with its defaults and these settings."""
+        path = self._folder / f"{OURS_WATCHING}.yml"
+        path.write_text(settings)
+        return Contestant(OURS_WATCHING, "hostwatch, watching", (*self._ours, "--config", str(path)), TEN)
 
     def theirs(self, key: str, what: str, collectors: Collectors | None, *flags: str) -> Contestant:
         """Return node_exporter with a set of collectors, or with its defaults."""

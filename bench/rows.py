@@ -14,6 +14,7 @@ from bench.peers import (
     OURS_T,
     OURS_T10,
     OURS_T_LOCKED,
+    OURS_WATCHING,
     PEER_D,
     PEER_MORE,
     PEER_MORE_NETCLASS,
@@ -58,7 +59,8 @@ TEN: Final = Pair("T10", OURS_T10, PEER_T10)
 TEN_STRICT: Final = Pair("T10 strict", OURS_T10, PEER_T10_STRICT)
 DEFAULTS: Final = Pair("D", OURS_D, PEER_D)
 OURS_ALONE: Final = Pair("D", OURS_D, None)
-QUIET: Final = Pair("D, no sampler", OURS_QUIET, PEER_D)
+QUIET: Final = Pair("D, no timers", OURS_QUIET, PEER_D)
+WATCHING: Final = Pair("20 probes, 500 processes", OURS_WATCHING, None)
 LOCKED: Final = Pair("D, locked / open", OURS_D_LOCKED, OURS_D)
 LOCKED_T: Final = Pair("T, locked / open", OURS_T_LOCKED, OURS_T)
 MORE: Final = Pair("T10", OURS_MORE, PEER_MORE)
@@ -69,6 +71,7 @@ SKELETON: Final = "skeleton"
 WHOLE: Final = "whole exporter"
 LOCKS: Final = "locks"
 HISTORY: Final = "history"
+PROBES: Final = "probes, processes, containers"
 
 
 class Measure(NamedTuple):
@@ -138,6 +141,14 @@ MEASURES: Final = (
         MS_PER_SECOND,
         (OURS_ALONE,),
         {"D": Goal(0.1, absolute=True, subject=HISTORY)},
+        mean,
+    ),
+    Measure(
+        "watching_cpu",
+        "idle CPU, all that watches",
+        MS_PER_SECOND,
+        (WATCHING,),
+        {WATCHING.name: Goal(1.5, absolute=True, subject=PROBES)},
         mean,
     ),
     Measure("rss_idle", "resident memory, before scrapes", KIBIBYTES, _WITH_LOCKS, _MEMORY),

@@ -27,6 +27,7 @@ from bench.peers import Contestant, Sides
 from bench.plan import Plan
 from bench.servers import start
 from bench.summary import Record
+from bench.watching import measure_watching
 
 # those whose start and whose bearing under load are wanted
 _MAIN: Final = (peers.OURS_T, peers.PEER_T, peers.OURS_D, peers.PEER_D)
@@ -55,7 +56,7 @@ def steps_of(plan: Plan) -> int:
     return (
         plan.hot_blocks * 10
         + plan.paced_blocks
-        + plan.idle_blocks
+        + 2 * plan.idle_blocks
         + plan.load_blocks * len(_MAIN)
         + (plan.cold_starts + 1) * len(_MAIN)
         + plan.device_blocks * 8
@@ -72,7 +73,8 @@ def run(hostwatch: Path, plan: Plan, step: Step) -> Outcome:
         sides = Sides(hostwatch, peer, folder)
         measured = peers.contestants(sides, _make_lock(folder, record))
         measure_cold([c for c in measured if c.key in _MAIN], plan, record, folder / "cold.log", step)
-        notes = _measure(measured, sides.quiet(), folder, plan, record, step)
+        notes = _measure(measured, (sides.quiet(), sides.sampled()), folder, plan, record, step)
+        measure_watching(sides, folder, plan, record, step)
         measure_devices(sides, folder, plan, record, step)
     return Outcome(machine, plan, record, notes)
 
@@ -86,7 +88,12 @@ def _make_lock(folder: Path, record: Record) -> locks.Lock | None:
 
 
 def _measure(
-    contestants: Sequence[Contestant], quiet: Contestant, folder: Path, plan: Plan, record: Record, step: Step
+    contestants: Sequence[Contestant],
+    calm: Sequence[Contestant],
+    folder: Path,
+    plan: Plan,
+    record: Record,
+    step: Step,
 ) -> list[str]:
     with contextlib.ExitStack() as stack:
         targets = [start(stack, contestant, folder) for contestant in contestants]
@@ -97,7 +104,7 @@ def _measure(
         measure_memory(targets, record)
         measure_paced([target for target in targets if target.key in _PACED], plan, record, step)
         notes = [*_compare(targets), watch.note()]
-        idle = [*targets, start(stack, quiet, folder)]
+        idle = [*targets, *(start(stack, contestant, folder) for contestant in calm)]
         time.sleep(plan.settle_seconds)
         measure_idle(idle, plan, record, step)
         loaded = [target for target in targets if target.key in _MAIN]

@@ -1,5 +1,6 @@
-"""The collector seam: what the runner asks of each, and the two ways to have nothing to say."""
+"""The collector seam: what the runner asks of each, the two ways to have nothing to say, and names that are taken."""
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Protocol
 
 from exporter.exposition import Block, Family
@@ -32,3 +33,18 @@ class Collector(Protocol):
         Raises NoData when this host has nothing of the kind; anything else that it raises is a failure.
         """
         ...
+
+
+class DuplicateFamilyError(Exception):
+    """Two collectors declare one metric name."""
+
+
+def refuse_duplicates(collectors: Sequence[Collector], runners: Iterable[Family] = ()) -> None:
+    """Raise DuplicateFamilyError naming both when two collectors, or one and the runner, declare one metric name."""
+    owner: dict[str, str] = {family.name: "runner" for family in runners}
+    for collector in collectors:
+        for family in collector.families:
+            if owner.setdefault(family.name, collector.name) != collector.name:
+                raise DuplicateFamilyError(
+                    f"{family.name} is declared by the collectors {owner[family.name]} and {collector.name}"
+                )

@@ -18,12 +18,13 @@ class KernelError(Exception):
 class KernelFile:
     """One file, opened at the first read. Not safe for several threads: each thread opens its own."""
 
-    __slots__ = ("_data", "_epoch", "_fd", "_files", "_poll", "_room", "_whole", "path")
+    __slots__ = ("_data", "_enough", "_epoch", "_fd", "_files", "_poll", "_record", "_room", "path")
 
-    def __init__(self, path: str, files: "KernelFiles | None", *, whole: bool = False) -> None:
+    def __init__(self, path: str, files: "KernelFiles | None", *, whole: bool = False, record: int = MAX_BYTES) -> None:
         self.path = path
-        self._whole = whole
+        self._record = 1 if whole else record
         self._room = PAGE
+        self._enough = PAGE - self._record
         self._files = files
         self._fd = -1
         self._poll: select.poll | None = None
@@ -48,7 +49,7 @@ class KernelFile:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             # ask for little more than there was last time: some files clear a buffer of the size asked for first
             data = os.pread(self._fd, self._room, 0)
-            if self._whole and len(data) < self._room:
+            if len(data) <= self._enough:
                 return data
             # a seq_file hands out whole records up to about a page a call: read until it says that it ended
             while more := os.pread(self._fd, CHUNK, len(data)):
@@ -56,6 +57,8 @@ class KernelFile:
                 _refuse_more_than_allowed(data)
             if len(data) >= self._room:
                 self._room = len(data) * 5 // 4
+                if self._record == 1:  # of records the kernel hands out a page's at once, whatever is asked for
+                    self._enough = self._room - 1
         except OSError as err:
             self.close()  # a vanished device or namespace: the next read opens the file anew
             raise KernelError(f"{self.path}: {err.strerror}") from err
@@ -116,18 +119,20 @@ class KernelFiles:
             rest = self._net + rest.removeprefix("net/")
         return str(self._roots[root] / rest)
 
-    def open(self, name: str, *, whole: bool = False) -> KernelFile:
+    def open(self, name: str, *, whole: bool = False, record: int = MAX_BYTES) -> KernelFile:
         """Return the file that collectors on the event loop share; it need not exist yet.
 
-        `whole`: the kernel hands the file out in one piece (single_open in fs/seq_file.c, sysfs), so that a read that
-        is not full was the last. It saves a system call; a file of many records must not claim it.
+        Both save the system call that finds the end, which for some files costs as much as the read itself. `whole`:
+        the kernel hands the file out in one piece (single_open in fs/seq_file.c, sysfs), so that a read that is not
+        full was the last; a file of many records must not claim it. `record`: the most bytes that one call of the
+        file's `show` can write (seq_operations), so that a read that left a page room for one more was the last.
         """
         path = self.path(name)
-        return self._shared.setdefault(path, KernelFile(path, self, whole=whole))
+        return self._shared.setdefault(path, KernelFile(path, self, whole=whole, record=record))
 
-    def open_own(self, name: str, *, whole: bool = False) -> KernelFile:
-        """Return a file of the caller's own, for another thread; every read reads."""
-        return KernelFile(self.path(name), None, whole=whole)
+    def open_own(self, name: str, *, whole: bool = False, record: int = MAX_BYTES) -> KernelFile:
+        """Return a file of the caller's own, for another thread; every read reads. The options are those of `open`."""
+        return KernelFile(self.path(name), None, whole=whole, record=record)
 
     def close(self) -> None:
         """Close every shared file."""

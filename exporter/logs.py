@@ -22,7 +22,7 @@ _SECRETS: Final = re.compile(
     r"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]+"
     r"|xapp-[A-Za-z0-9-]+"
     rf"|{_EDGE}hv[sbr]\.[A-Za-z0-9_-]+"
-    rf"|{_EDGE}s\.[A-Za-z0-9]{{24,}}"
+    rf"|{_EDGE}[bsr]\.[A-Za-z0-9]{{24,}}"
     rf"|{_EDGE}(?i:(?:Bearer|Basic)(?:\s|\\[nrt])+)[A-Za-z0-9._~+/=-]+"
 )
 MASK: Final = "<secret>"

@@ -27,6 +27,8 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "ip": lambda: bool(shutil.which("ip")),
     "ping": lambda: bool(shutil.which("ping")),
     "tun": lambda: os.geteuid() == 0 and Path("/dev/net/tun").exists(),
+    "unshare": lambda: bool(shutil.which("unshare")),
+    "process-exporter": lambda: bool(shutil.which("prometheus-process-exporter")),
     "stress-ng": lambda: bool(shutil.which("stress-ng")),
     "fuse": lambda: os.geteuid() == 0 and Path("/dev/fuse").exists(),
     "openssl": lambda: bool(shutil.which("openssl")),

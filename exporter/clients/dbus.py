@@ -212,16 +212,13 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self._socket.connect(path)
             self._log_in(deadline)
-            hello = self.call([encode_call(Call(BUS, "/org/freedesktop/DBus", BUS, "Hello"))])[0]
+            self._say_hello()
         except OSError as err:
             self.close()
             raise BusError(f"{path}: {err.strerror or err}") from err
         except BusError:
             self.close()
             raise
-        if hello.error is not None:
-            self.close()
-            raise BusError(f"{path}: hello refused: {hello.error}")
 
     def _log_in(self, deadline: float) -> None:
         # EXTERNAL: the socket tells the bus who we are, the text only repeats it
@@ -234,6 +231,20 @@ class Connection:
         if not line.startswith(b"OK "):
             raise BusError(f"{self._path}: log-in refused: {line[:80]!r}")
         self._socket.sendall(b"BEGIN\r\n")
+
+    def _say_hello(self) -> None:
+        try:
+            reply = self.call([encode_call(Call(BUS, "/org/freedesktop/DBus", BUS, "Hello"))])[0]
+        except BusError as err:
+            if not isinstance(err.__cause__, ConnectionError):
+                raise
+            # the log-in went well; then dbus-daemon looks the user up, and finds no DynamicUser= (systemd issue 22737)
+            raise BusError(
+                f"{self._path}: the bus dropped user {os.geteuid()} after the log-in, as dbus-daemon does with those"
+                " that are not in /etc/passwd: run as a user who is there, not as one of systemd's DynamicUser="
+            ) from err
+        if reply.error is not None:
+            raise BusError(f"{self._path}: hello refused: {reply.error}")
 
     def call(self, calls: Sequence[bytes]) -> list[Reply]:
         """Call methods, encoded by `encode_call`, many at a time; return their replies in the order of the calls.

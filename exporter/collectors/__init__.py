@@ -14,6 +14,7 @@ from exporter.collectors.bonding import Bonding
 from exporter.collectors.btrfs import Btrfs
 from exporter.collectors.clock import Clock
 from exporter.collectors.conntrack import Conntrack
+from exporter.collectors.containers import ContainerStates
 from exporter.collectors.cpu import Cpu
 from exporter.collectors.cpufreq import CpuFreq
 from exporter.collectors.devices import DeviceFilter
@@ -37,6 +38,7 @@ from exporter.collectors.os_release import OsRelease
 from exporter.collectors.powersupplyclass import PowerSupplyClass
 from exporter.collectors.pressure import Pressure
 from exporter.collectors.process import OwnProcess
+from exporter.collectors.process_groups import ProcessGroups
 from exporter.collectors.rapl import Rapl
 from exporter.collectors.runner import FAMILIES
 from exporter.collectors.schedstat import SchedStat
@@ -56,6 +58,7 @@ from exporter.collectors.watchdog import Watchdog
 from exporter.collectors.xfs import Xfs
 from exporter.history import History
 from exporter.kernel import KernelFiles
+from exporter.processes import Scan
 from exporter.settings.collectors import (
     ArpSettings,
     Collectors,
@@ -78,6 +81,8 @@ class Parts(NamedTuple):
     paths: Paths = Paths()
     dropped: Mapping[str, int] = MappingProxyType({})
     """How many samples of each collector fell to the cap; filled by the runner."""
+    last_scan: Callable[[], Scan | None] = lambda: None
+    """Gives the newest scan of all processes."""
 
     @property
     def root(self) -> Path:
@@ -99,6 +104,7 @@ COLLECTORS: Final[tuple[Row, ...]] = (
     Row(Bonding, lambda p: Bonding(p.files)),
     Row(Btrfs, lambda p: Btrfs(p.files)),
     Row(Conntrack, lambda p: Conntrack(p.files)),
+    Row(ContainerStates, lambda p: ContainerStates(p.files, p.settings.containers)),
     Row(Cpu, lambda p: Cpu(p.files)),
     Row(CpuFreq, lambda p: CpuFreq(p.files)),
     Row(DiskStats, lambda p: DiskStats(p.files, _devices(p.settings.diskstats), Path(p.paths.udev_data))),
@@ -120,6 +126,7 @@ COLLECTORS: Final[tuple[Row, ...]] = (
     Row(PowerSupplyClass, lambda p: PowerSupplyClass(p.files, p.settings.powersupplyclass.ignored)),
     Row(Pressure, lambda p: Pressure(p.files)),
     Row(OwnProcess, lambda p: OwnProcess(p.files)),
+    Row(ProcessGroups, lambda p: ProcessGroups(p.last_scan)),
     Row(Rapl, lambda p: Rapl(p.files)),
     Row(SchedStat, lambda p: SchedStat(p.files)),
     Row(SeLinux, lambda p: SeLinux(p.files, p.root)),
@@ -145,14 +152,17 @@ _NAMED_BY_THE_KERNEL: Final = (
     "node_memory_",
     "node_netstat_",
     "node_power_supply_",
+    "node_rapl_",
     "node_sockstat_",
     "node_vmstat_",
 )
+# those of probes, which do not know this table, nor it them
+_OF_PROBES: Final = ("host_api_", "host_ping_", "host_service_")
 
 
 def is_own_name(name: str) -> bool:
     """Whether a family of that name is ours, so that no file may bring it."""
-    return name in _own_names() or name.startswith(_NAMED_BY_THE_KERNEL)
+    return name in _own_names() or name.startswith((*_NAMED_BY_THE_KERNEL, *_OF_PROBES))
 
 
 @cache

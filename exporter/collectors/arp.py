@@ -14,6 +14,8 @@ ENTRIES: Final = Family("node_arp_entries", "gauge", "Entries of the ARP table (
 _HEADING: Final = b"IP address       HW type     Flags       HW address            Mask     Device\n"
 # a device without hardware addresses leaves that column empty
 _LINE: Final = re.compile(rb"^\d+\.\d+\.\d+\.\d+ +0x[0-9a-f]+ +0x[0-9a-f]+ +(?:(?!\* )\S+ +)?\* +(\S+)$", re.MULTILINE)
+# a hardware address has at most 32 bytes, in three characters each; all else of a line fits into a hundred
+_RECORD: Final = 256
 
 
 class Arp:
@@ -24,7 +26,7 @@ class Arp:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles, devices: DeviceFilter) -> None:
-        self._source = files.open("proc/net/arp")
+        self._source = files.open("proc/net/arp", record=_RECORD)
         self._devices = devices
         self._text: bytes | None = None
         self._block: Block = b""

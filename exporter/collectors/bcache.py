@@ -8,7 +8,7 @@ from exporter.collectors.sysfs import Sample, SysfsCollector, list_entries, read
 from exporter.exposition import Family, number
 from exporter.kernel import KernelError
 
-_SIZE: Final = re.compile(rb"(-?)(\d+)(?:\.(\d))?([kMGTPEZY]?)(?:/sec)?")
+_SIZE: Final = re.compile(rb"(-?)(\d+)(?:\.(\d|10))?([kMGTPEZY]?)(?:/sec)?")
 _UUID: Final = re.compile(r"[0-9a-f-]{36}")
 _BACKING: Final = re.compile(r"bdev[0-9]+")
 _CACHE: Final = re.compile(r"cache[0-9]+")
@@ -78,6 +78,9 @@ WRITEBACK: Final = {
     ),
     b"change": _gauge("writeback_change", "Last change of the rate in bytes a second", "backing_device"),
 }
+# up to Linux 3.13 these two are in sectors, and end without `/sec`
+_RATES: Final = frozenset({b"rate", b"change"})
+_SECTOR_BYTES: Final = 512
 
 
 class Bcache(SysfsCollector):
@@ -122,6 +125,8 @@ def _writeback(path: str, labels: tuple[str, ...]) -> Iterator[Sample]:
             value = parse_size(text.strip())
             if value is None:
                 raise KernelError(f"{path}: expected a size, got {line[:80]!r}")
+            if key in _RATES and not text.endswith(b"/sec"):
+                value *= _SECTOR_BYTES
             yield WRITEBACK[key].family, labels, b"%d" % value
 
 
@@ -129,7 +134,7 @@ def parse_size(text: bytes) -> int | None:
     """Return a size as bcache writes it for people, such as `1.5G`; None for what is none.
 
     Its tenth is a hundred of the next smaller unit, as in node_exporter: the kernel divides what is over by 103
-    (drivers/md/bcache/util.c, bch_hprint).
+    (drivers/md/bcache/util.c, bch_hprint); the first ones by 100, so that there may be ten of them: `1.10G`.
     """
     match = _SIZE.fullmatch(text)
     if match is None:

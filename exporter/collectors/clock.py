@@ -67,7 +67,8 @@ class Clock:
 
 def _files_of(files: KernelFiles, folder: str) -> tuple[KernelFile, KernelFile]:
     base = f"{_FOLDER}/{folder}"
-    return files.open(f"{base}/available_clocksource"), files.open(f"{base}/current_clocksource")
+    names = (f"{base}/available_clocksource", f"{base}/current_clocksource")
+    return files.open(names[0], whole=True), files.open(names[1], whole=True)
 
 
 def _static_rows(texts: list[bytes], zone: str, offset: int) -> Block:

@@ -37,6 +37,7 @@ COLUMNS: Final = {
     b"search_restart": _family("search_restart", "Searches begun anew because the table was resized"),
 }
 _LINE: Final = re.compile(rb"[0-9a-f]{8,}(?: +[0-9a-f]{8,})*")
+_RECORD: Final = 320  # a line is 17 numbers, each of up to 16 digits on some kernels
 
 
 class Conntrack:
@@ -52,7 +53,7 @@ class Conntrack:
     def __init__(self, files: KernelFiles) -> None:
         self._count = files.open(f"{_FOLDER}/nf_conntrack_count", whole=True)
         self._max = files.open(f"{_FOLDER}/nf_conntrack_max", whole=True)
-        self._statistics = files.open(_STATISTICS)
+        self._statistics = files.open(_STATISTICS, record=_RECORD)
         self._table = Layout([(ENTRIES, [()]), (LIMIT, [()])])
         self._heading: bytes | None = None
         self._wanted: list[tuple[int, Family]] = []

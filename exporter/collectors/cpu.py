@@ -42,6 +42,7 @@ class Cpu:
         self._cores: list[bytes] = []
         self._lines: list[bytes] = []
         self._ticks: list[list[int]] = []
+        self._seconds: list[list[bytes]] = []
         self._layout = Layout(())
         self._throttles = throttle.Throttles(files)
 
@@ -62,7 +63,8 @@ class Cpu:
         if len(set(cores)) != len(cores) or not all(core[3:].isdigit() for core in cores):
             raise KernelError("proc/stat: expected lines of cores, each once")
         self._throttles.rebuild()
-        known = dict(zip(self._cores, self._ticks, strict=True))
+        ticks = dict(zip(self._cores, self._ticks, strict=True))
+        seconds = dict(zip(self._cores, self._seconds, strict=True))
         names = [core[3:].decode() for core in cores]
         self._layout = Layout(
             (
@@ -72,7 +74,8 @@ class Cpu:
         )
         self._cores = cores
         self._lines = [b""] * len(cores)
-        self._ticks = [known.get(core, [0] * _COLUMNS) for core in cores]
+        self._ticks = [ticks.get(core, [0] * _COLUMNS) for core in cores]
+        self._seconds = [seconds.get(core, [b"0"] * _COLUMNS) for core in cores]
 
     def _put(self, index: int, line: bytes) -> None:
         ticks, last = parse_cpu_line(line), self._ticks[index]
@@ -80,7 +83,10 @@ class Cpu:
             ticks = list(map(max, ticks, last))
         self._ticks[index] = ticks
         self._lines[index] = line
-        values = [number(tick / self._ticks_per_second) for tick in ticks]
+        values = self._seconds[index]
+        for column, tick in enumerate(ticks):
+            if tick != last[column]:  # most modes stand still: to render a float is what costs
+                values[column] = number(tick / self._ticks_per_second)
         first_guest = len(self._cores) * len(MODES) + index * len(GUEST_MODES)
         self._layout.put(Layout.span(index * len(MODES), len(MODES)), values[: len(MODES)])
         self._layout.put(Layout.span(first_guest, len(GUEST_MODES)), values[len(MODES) :])

@@ -1,9 +1,11 @@
 """Size and use of file systems (statvfs of the mounts in /proc/1/mountinfo)."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
-from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader
+from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader, read_usage
 from exporter.exposition import Block, Family, Layout
 from exporter.history import FileSystemUse
 from exporter.kernel import KernelFiles
@@ -44,6 +46,7 @@ class FileSystem:
         self._table = table
         self._reader = reader
         self._mounts: tuple[Mount, ...] = ()
+        self._may_hang = False
         self._shape: tuple[tuple[Mount, ...], tuple[Mount, ...]] = ((), ())
         self._values: dict[Mount, Usage] = {}
         self._layout = Layout(())
@@ -51,8 +54,11 @@ class FileSystem:
     @property
     def blocking(self) -> bool:
         """Whether a mount is there that could hang: reads the mount table for the `collect` that follows."""
-        self._mounts = self._table.read()
-        return any(mount.may_hang for mount in self._mounts)
+        mounts = self._table.read()
+        if mounts is not self._mounts:
+            self._mounts = mounts
+            self._may_hang = any(mount.may_hang for mount in mounts)
+        return self._may_hang
 
     def collect(self) -> Block:
         """Return every mount's rows; one that does not answer has only its device_error row."""
@@ -82,19 +88,36 @@ class FileSystem:
 class FileSystemUses:
     """How full the same file systems are, for the sampler: a reader of its own, so that it and scrapes do not wait."""
 
-    def __init__(self, files: KernelFiles, settings: FilesystemSettings, root: Path = Path("/")) -> None:
+    def __init__(
+        self,
+        files: KernelFiles,
+        settings: FilesystemSettings,
+        root: Path = Path("/"),
+        ask: Callable[[bytes], Usage] = read_usage,
+    ) -> None:
         self._table = MountTable(files, settings, root)
-        self._reader = UsageReader(settings.mount_timeout)
+        self._ask = ask
+        self._reader = UsageReader(settings.mount_timeout, ask)
+        self._mounts: tuple[Mount, ...] = ()
+        self._local: tuple[Mount, ...] = ()
+        self._others: tuple[Mount, ...] = ()
 
     def __call__(self) -> list[FileSystemUse]:
         """Return the ratio of each that has blocks and answers; may take the mount time-out. Raises KernelError."""
-        out = []
-        for mount, usage in self._reader.read(self._table.read()).items():
-            used = usage.size - usage.free
-            if used + usage.available > 0:
-                ratio = used / (used + usage.available)
-                out.append(FileSystemUse(mount.device, mount.fs_type, mount.mount_point, ratio))
-        return out
+        mounts = self._table.read()
+        if mounts is not self._mounts:
+            self._mounts = mounts
+            self._local = tuple(mount for mount in mounts if not mount.may_hang)
+            self._others = tuple(mount for mount in mounts if mount.may_hang)
+        found = self._reader.read(self._others) if self._others else {}
+        for mount in self._local:  # without the reader: a sample comes with cold caches, see kernel_usage
+            with suppress(OSError):
+                found[mount] = self._ask(mount.path)
+        return [
+            FileSystemUse(mount.device, mount.fs_type, mount.mount_point, (usage.size - usage.free) / whole)
+            for mount, usage in found.items()
+            if (whole := usage.size - usage.free + usage.available) > 0
+        ]
 
 
 def _labels(mount: Mount) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from exporter.exposition import Block, Family, Layout
 from exporter.kernel import KernelError, KernelFiles
 
 _LINE: Final = re.compile(rb"([A-Za-z0-9_()]+): +(\d+)( kB)?")
+_DIGITS_AND_BLANKS: Final = b"0123456789 "
 
 # the fields of Linux 6.18 (fs/proc/meminfo.c, mm/hugetlb.c, arch/*/mm); a field of another kernel is exposed likewise
 _BYTES: Final = tuple(
@@ -42,39 +43,52 @@ class MemInfo:
 
     def __init__(self, files: KernelFiles) -> None:
         self._source = files.open("proc/meminfo", whole=True)
-        self._lines: list[bytes] = []
-        self._keys: list[tuple[bytes, bytes]] = []
+        self._shape: bytes | None = None
+        self._lines: set[bytes] = set()
+        self._slots: dict[bytes, int] = {}
+        self._values: list[bytes] = []
         self._layout = Layout(())
 
     def collect(self) -> Block:
         """Return every field. Raises KernelError naming the first line that is not `key: number [kB]`."""
-        lines = self._source.read().split(b"\n")
-        if lines.pop():  # the last line ends with a newline, or was cut short
-            raise KernelError(f"proc/meminfo: cut short at {len(lines)} lines")
-        if not lines or len(lines) != len(self._lines):
-            self._rebuild(lines)
-        for index, (line, last) in enumerate(zip(lines, self._lines, strict=True)):
-            if line is not last and line != last:
-                self._put(index, line, lines)
+        text = self._source.read()
+        # without its numbers the file is the same as long as its fields are
+        if text.translate(None, _DIGITS_AND_BLANKS) != self._shape or not self._put_changed(text):
+            self._rebuild(text)
         return self._layout.render()
 
-    def _put(self, index: int, line: bytes, lines: list[bytes]) -> None:
-        key, value, unit = parse_line(line)
-        if (key, unit) != self._keys[index]:
-            self._rebuild(lines)
-        self._layout.put_one(index, value)
-        self._lines[index] = line
+    def _put_changed(self, text: bytes) -> bool:
+        """Put the lines that are new; False for one that is no field's after all."""
+        lines = set(text.split(b"\n"))
+        changed = lines - self._lines
+        try:
+            for line in changed:
+                key, _, value = line.partition(b":")
+                number = value.removesuffix(b" kB")
+                unit = 1 if number is value else 1024
+                self._values[self._slots[key]] = b"%d" % (int(number) * unit)
+        except (KeyError, ValueError):
+            return False
+        if changed:
+            self._layout.fill(self._values)
+            self._lines = lines
+        return True
 
-    def _rebuild(self, lines: list[bytes]) -> None:
+    def _rebuild(self, text: bytes) -> None:
+        self._shape = None  # an error below leaves nothing half built
+        lines = text.split(b"\n")
+        if lines.pop():  # the last line ends with a newline, or was cut short
+            raise KernelError(f"proc/meminfo: cut short at {len(lines)} lines")
         fields = [parse_line(line) for line in lines]
-        self._lines, self._keys = [], []  # an error below leaves nothing half built
         families = [family_of(key.decode(), in_bytes=bool(unit)) for key, _, unit in fields]
         if not fields or len({family.name for family in families}) != len(fields):
             raise KernelError("proc/meminfo: expected fields, each once")
-        layout = Layout((family, [()]) for family in families)
-        layout.fill([value for _, value, _ in fields])
-        self._layout = layout
-        self._lines, self._keys = list(lines), [(key, unit) for key, _, unit in fields]
+        self._values = [value for _, value, _ in fields]
+        self._layout = Layout((family, [()]) for family in families)
+        self._layout.fill(self._values)
+        self._slots = {key: slot for slot, (key, _, _) in enumerate(fields)}
+        self._lines = set(text.split(b"\n"))
+        self._shape = text.translate(None, _DIGITS_AND_BLANKS)
 
 
 def parse_line(line: bytes) -> tuple[bytes, bytes, bytes]:

@@ -33,7 +33,7 @@ class Mount(NamedTuple):
 
     device: str
     path: bytes
-    """Where it is mounted, as the system calls take it."""
+    """Where it is mounted, as the system calls take it; empty where this process sees another file system there."""
     mount_point: str
     """The same as a label."""
     fs_type: str
@@ -61,7 +61,11 @@ class Usage(NamedTuple):
 
 
 class MountTable:
-    """The mounts of the machine's first process, less what the settings leave out (/proc/1/mountinfo)."""
+    """The mounts of the machine's first process, less what the settings leave out (/proc/1/mountinfo).
+
+    What lies over a mount in our own namespace alone (a unit's ProtectHome=tmpfs or InaccessiblePaths=) would answer in
+    its place: such a mount is there, and cannot be asked.
+    """
 
     def __init__(self, files: KernelFiles, settings: FilesystemSettings, root: Path = Path("/")) -> None:
         # of process 1, since a hardened unit's own table shows everything read-only; ours where 1 is hidden (hidepid)
@@ -78,7 +82,9 @@ class MountTable:
             if text != self._text:
                 self._text = None
                 try:
-                    mounts = map(self._below_root, filter(self._is_wanted, _marked(list(parse_mountinfo(text)))))
+                    table = list(parse_mountinfo(text))
+                    hidden = self._hidden(text, table)
+                    mounts = (self._as_asked(mount, hidden) for mount in _marked(table) if self._is_wanted(mount))
                     # one mounted over another of the same name hides it, from statvfs too: the last one counts
                     self._mounts = tuple({(m.device, m.fs_type, m.mount_point): m for m in mounts}.values())
                 except KernelError:
@@ -96,8 +102,21 @@ class MountTable:
             self._sources.pop(0)
             return self._read_text()
 
-    def _below_root(self, mount: Mount) -> Mount:
-        """Return the mount as it is asked: below the place where the machine's root is."""
+    def _hidden(self, text: bytes, table: list[Mount]) -> set[bytes]:
+        """Return the mount points where this process sees another file system than process 1."""
+        try:
+            own = text if self._root else self._sources[-1].read()  # what changes theirs changes ours too
+            if own == text:
+                return set()
+            theirs, ours = _View(table), _View(parse_mountinfo(own))
+        except KernelError:
+            return set()
+        return {mount.path for mount in table if theirs.number(mount.path) != ours.number(mount.path)}
+
+    def _as_asked(self, mount: Mount, hidden: set[bytes]) -> Mount:
+        """Return the mount with its path below the place where the machine's root is."""
+        if mount.path in hidden:
+            return mount._replace(path=b"")
         return mount._replace(path=self._root + mount.path) if self._root else mount
 
     def _is_wanted(self, mount: Mount) -> bool:
@@ -105,6 +124,20 @@ class MountTable:
             self._settings.mount_points_exclude.pattern.search(mount.mount_point)
             or self._settings.fs_types_exclude.pattern.search(mount.fs_type)
         )
+
+
+class _View:
+    """Where paths lead, by the table of one process."""
+
+    def __init__(self, mounts: Iterable[Mount]) -> None:
+        # of two on one mount point the last hides the other
+        self._numbers = {mount.path: mount.number for mount in mounts}
+
+    def number(self, path: bytes) -> str:
+        """Return the number of the device that a path lies on."""
+        while path not in self._numbers and path != b"/":
+            path = path.rpartition(b"/")[0] or b"/"
+        return self._numbers.get(path, "")
 
 
 class LocalPaths:

@@ -39,6 +39,8 @@ _HEADING: Final = (
     b" face |bytes    packets errs drop fifo frame compressed multicast"
     b"|bytes    packets errs drop fifo colls carrier compressed\n"
 )
+# a line is a name of 15 characters and 16 numbers of up to 20 digits
+_RECORD: Final = 400
 
 
 class NetDev:
@@ -51,7 +53,7 @@ class NetDev:
     def __init__(self, files: KernelFiles, wanted: DeviceFilter) -> None:
         self._files = files
         self._filter = wanted
-        self._source = files.open("proc/net/dev")
+        self._source = files.open("proc/net/dev", record=_RECORD)
         self._devices: list[bytes] | None = None
         self._lines: list[bytes] = []
         self._wanted: list[int] = []

@@ -27,7 +27,8 @@ class Nvme(SysfsCollector):
     asks_drivers: ClassVar[bool] = False
 
     def samples(self) -> Iterator[Sample]:
-        """Yield a row for each controller."""
+        """Yield a row for each controller, none for one that has no answer at all: it went between the two looks."""
         for entry in filter(_DEVICE.fullmatch, list_entries(self._root)):
-            values = (read_text(f"{self._root}/{entry}/{attribute}") or "" for attribute in _ATTRIBUTES)
-            yield INFO, (entry, *values), b"1"
+            values = [read_text(f"{self._root}/{entry}/{attribute}") for attribute in _ATTRIBUTES]
+            if values != [None] * len(_ATTRIBUTES):
+                yield INFO, (entry, *(value or "" for value in values)), b"1"

@@ -1,10 +1,12 @@
 """Pressure stall information: time that tasks waited for a resource (/proc/pressure)."""
 
 import re
+import time
+from collections.abc import Callable
 from typing import ClassVar, Final, NamedTuple
 
 from exporter.collector import NoData
-from exporter.collectors.optional import read_optional
+from exporter.collectors.optional import BuiltInFile
 from exporter.exposition import Block, Family, Layout, number
 from exporter.kernel import KernelError, KernelFiles
 
@@ -55,8 +57,10 @@ class Pressure:
     families: ClassVar[tuple[Family, ...]] = tuple(total.family for total in TOTALS)
     blocking: ClassVar[bool] = False
 
-    def __init__(self, files: KernelFiles) -> None:
-        self._sources = [(resource, files.open(f"proc/pressure/{resource}", whole=True)) for resource in _FILES]
+    def __init__(self, files: KernelFiles, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sources = [
+            (resource, BuiltInFile(files.open(f"proc/pressure/{resource}", whole=True), clock)) for resource in _FILES
+        ]
         self._present: list[str] = []
         self._layout = Layout(())
 
@@ -65,15 +69,19 @@ class Pressure:
 
         Raises NoData where it tells of none (before Linux 4.20, psi=0), KernelError when a file is not the kernel's.
         """
-        texts = {name: text for name, file in self._sources if (text := read_optional(file)) is not None}
-        if not texts:
+        present: list[str] = []
+        totals: list[bytes] = []
+        for resource, file in self._sources:
+            text = file.read()
+            if text is not None:
+                present.append(resource)
+                totals += parse_pressure(resource, text)
+        if not present:
             raise NoData("no pressure stall information")
-        totals = {resource: parse_pressure(resource, text) for resource, text in texts.items()}
-        present = list(totals)
         if present != self._present:
-            self._layout = Layout((total.family, [()]) for total in TOTALS if total.resource in totals)
+            self._layout = Layout((total.family, [()]) for total in TOTALS if total.resource in present)
             self._present = present
-        return self._layout.fill([value for resource in present for value in totals[resource]])
+        return self._layout.fill(totals)
 
 
 def parse_pressure(resource: str, text: bytes) -> list[bytes]:

@@ -61,10 +61,10 @@ class OwnProcess:
         cpu_clock: Callable[[], float] = time.process_time,
         limit: Callable[[int], tuple[int, int]] = resource.getrlimit,
     ) -> None:
-        self._statm = files.open_own("proc/self/statm")
+        self._statm = files.open_own("proc/self/statm", whole=True)
         self._stat = files.open_own("proc/self/stat")
-        self._kernel = files.open("proc/stat")
-        self._netstat = files.open("proc/net/netstat")
+        self._kernel = files.open("proc/stat", whole=True)
+        self._netstat = files.open("proc/net/netstat", whole=True)
         self._folder = files.path("proc/self/fd")
         self._cpu_clock = cpu_clock
         self._limit = limit

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from exporter.collector import Collector, NoData
+from exporter.collector import Collector, NoData, refuse_duplicates
 from exporter.collectors.boundary import Boundary, Result
 from exporter.collectors.cardinality import DEFAULT_PER_FAMILY, Budget
 from exporter.collectors.compression import compress
@@ -36,10 +36,6 @@ CLOCK_SLACK: Final = 0.02
 Deliver = Callable[[bytes], None]
 
 
-class DuplicateFamilyError(Exception):
-    """Two collectors declare one metric name."""
-
-
 class _Plan:
     """The collectors of one page, and the layout of the rows about them."""
 
@@ -53,9 +49,12 @@ class _Plan:
 
     def page(self, results: Sequence[Result]) -> bytes:
         """Return the page made of the collectors' results, in their order."""
-        durations = [b"%.4g" % seconds for _, seconds in results]
-        successes = [b"0" if block is None else b"1" for block, _ in results]
-        blocks = [block for block, _ in results if block is not None]
+        blocks, durations, successes = [], [], []
+        for block, seconds in results:
+            durations.append(b"%.4g" % seconds)
+            successes.append(b"0" if block is None else b"1")
+            if block is not None:
+                blocks.append(block)
         blocks.append(self._layout.fill(durations + successes))
         return b"".join(blocks)
 
@@ -163,7 +162,7 @@ class Runner:
         timer: Callable[[], float] = time.perf_counter,
         budget: Budget | None = None,
     ) -> None:
-        refuse_duplicates(collectors)
+        refuse_duplicates(collectors, FAMILIES)
         budget = Budget(DEFAULT_PER_FAMILY) if budget is None else budget
         budget.dropped.update({collector.name: 0 for collector in collectors})
         self._files = files
@@ -338,14 +337,3 @@ class Runner:
                     if waiter.timer is not None:
                         waiter.timer.cancel()
                     waiter.deliver(batch.page(waiter, 0))
-
-
-def refuse_duplicates(collectors: Sequence[Collector]) -> None:
-    """Raise DuplicateFamilyError naming both collectors when two declare one metric name."""
-    owner: dict[str, str] = {family.name: "runner" for family in FAMILIES}
-    for collector in collectors:
-        for family in collector.families:
-            if owner.setdefault(family.name, collector.name) != collector.name:
-                raise DuplicateFamilyError(
-                    f"{family.name} is declared by the collectors {owner[family.name]} and {collector.name}"
-                )

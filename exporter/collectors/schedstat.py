@@ -1,10 +1,12 @@
 """What the scheduler counts per CPU (/proc/schedstat)."""
 
 import re
+import time
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from exporter.collector import NoData
-from exporter.collectors.optional import read_optional
+from exporter.collectors.optional import BuiltInFile
 from exporter.exposition import Block, Family, Layout, number
 from exporter.kernel import KernelError, KernelFiles
 
@@ -36,15 +38,15 @@ class SchedStat:
     families: ClassVar[tuple[Family, ...]] = (RUNNING, WAITING, TIMESLICES)
     blocking: ClassVar[bool] = False
 
-    def __init__(self, files: KernelFiles) -> None:
-        self._source = files.open("proc/schedstat")
+    def __init__(self, files: KernelFiles, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source = BuiltInFile(files.open("proc/schedstat"), clock)
         self._cpus: list[bytes] = []
         self._lines: list[bytes] = []
         self._layout = Layout(())
 
     def collect(self) -> Block:
         """Return every CPU's rows. Raises NoData without CONFIG_SCHEDSTATS, KernelError for a strange line."""
-        text = read_optional(self._source)
+        text = self._source.read()
         if text is None:
             raise NoData("no scheduler statistics")
         lines = cpu_lines(text)

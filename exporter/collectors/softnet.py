@@ -31,6 +31,7 @@ _MIN_COLUMNS: Final = 9
 _CPU_COLUMN: Final = 12
 _WIDTH: Final = 9  # eight digits and a blank
 _LINE: Final = re.compile(rb"[0-9a-f]{8}(?: [0-9a-f]{8}){8,}")
+_RECORD: Final = 256  # a line is 15 numbers, 13 of them before Linux 6.7
 
 
 class SoftNet:
@@ -41,7 +42,7 @@ class SoftNet:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles) -> None:
-        self._source = files.open("proc/net/softnet_stat")
+        self._source = files.open("proc/net/softnet_stat", record=_RECORD)
         self._shape: list[tuple[int, bytes]] = []
         self._lines: list[bytes] = []
         self._columns: list[int] = []

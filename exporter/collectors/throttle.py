@@ -1,4 +1,4 @@
-"""Processors that were too hot or are kept free of tasks (/sys/devices/system/cpu): parts of the cpu collector."""
+"""Processors that were too hot, are kept free of tasks or off (/sys/devices/system/cpu): parts of the cpu collector."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,13 @@ ISOLATED: Final = Family(
     "1 for each processor that the scheduler leaves alone, isolcpus (/sys/devices/system/cpu/isolated).",
     ("cpu",),
 )
-FAMILIES: Final = (CORE_THROTTLES, PACKAGE_THROTTLES, ISOLATED)
+ONLINE: Final = Family(
+    "node_cpu_online",
+    "gauge",
+    "1 for each processor in use, 0 for one that is off, where all can be (/sys/devices/system/cpu/cpu*/online).",
+    ("cpu",),
+)
+FAMILIES: Final = (CORE_THROTTLES, PACKAGE_THROTTLES, ISOLATED, ONLINE)
 
 _ROOT: Final = "sys/devices/system/cpu"
 _CPU: Final = re.compile(r"cpu[0-9]+")
@@ -41,10 +47,10 @@ class Counter(NamedTuple):
 
 
 class Throttles:
-    """Counters of throttling by heat, once for each core and package, and the isolated processors.
+    """Counters of throttling by heat, once for each core and package, the isolated processors, and which are on.
 
     The kernel counts in its own memory: reading never waits. Which files there are is looked up by `rebuild`, to be
-    called when processors come or go; a virtual machine has none, and then `render` costs nothing.
+    called when processors come or go, on or off; a virtual machine has none, and then `render` costs nothing.
     """
 
     def __init__(self, files: KernelFiles) -> None:
@@ -54,17 +60,19 @@ class Throttles:
         self._layout = Layout(())
 
     def rebuild(self) -> None:
-        """Look up cores, packages and isolated processors. Raises KernelError for what is no kernel's."""
+        """Look up cores, packages and processors isolated or off. Raises KernelError for what is no kernel's."""
         cores, packages = self._find()
         isolated = [(cpu,) for cpu in self._read_isolated()]
+        online = self._read_online()
         samples = ((CORE_THROTTLES, cores), (PACKAGE_THROTTLES, packages))
         self._layout = Layout(
             [(family, [counter.labels for counter in counters]) for family, counters in samples]
-            + [(ISOLATED, isolated)]
+            + [(ISOLATED, isolated), (ONLINE, [(cpu,) for cpu in online])]
         )
         self._counters = [*cores, *packages]
         self._texts = []
-        self._layout.put(Layout.span(len(self._counters), len(isolated)), [b"1"] * len(isolated))
+        states = [b"1"] * len(isolated) + list(online.values())
+        self._layout.put(Layout.span(len(self._counters), len(states)), states)
 
     def render(self) -> Block:
         """Return the rows. Raises KernelError naming the file that holds no count."""
@@ -98,6 +106,15 @@ class Throttles:
     def _add(self, known: dict[tuple[str, ...], Counter], labels: tuple[str, ...], path: str) -> None:
         if labels not in known and read_attribute(self._files.path(f"{_ROOT}/{path}")) is not None:
             known[labels] = Counter(self._files.open_own(f"{_ROOT}/{path}", whole=True), labels)
+
+    def _read_online(self) -> dict[str, bytes]:
+        """Return 1 or 0 by processor; none where the first one cannot be off, as in node_exporter: most PCs."""
+        root = self._files.path(_ROOT)
+        if read_count(f"{root}/cpu0/online") is None:
+            return {}
+        cpus = filter(_CPU.fullmatch, list_entries(root))
+        states = {cpu[3:]: read_count(f"{root}/{cpu}/online") for cpu in cpus}
+        return {cpu: state for cpu, state in states.items() if state is not None}
 
     def _read_isolated(self) -> Iterator[str]:
         path = self._files.path(f"{_ROOT}/isolated")

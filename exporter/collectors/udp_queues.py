@@ -24,6 +24,8 @@ _SOCKET: Final = re.compile(
     re.MULTILINE,
 )
 _EMPTY: Final = (b"00000000", b"00000000")
+# a socket's line is padded to 127 bytes; with the longest addresses and numbers it is at most this
+_RECORD: Final = 256
 
 
 class UdpQueues:
@@ -34,7 +36,7 @@ class UdpQueues:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles) -> None:
-        self._sources = [(version, path, files.open(path)) for version, path in _FILES]
+        self._sources = [(version, path, files.open(path, record=_RECORD)) for version, path in _FILES]
         self._texts: dict[str, bytes] = {}
         self._block: Block = b""
 

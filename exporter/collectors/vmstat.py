@@ -10,6 +10,8 @@ from exporter.settings.values import Regex
 
 # what the default settings choose of Linux 6.18 (mm/vmstat.c); what else they choose is exposed likewise
 _FIELDS: Final = ("pgpgin", "pgpgout", "pswpin", "pswpout", "pgfault", "pgmajfault", "oom_kill")
+# a line is a name of at most 40 characters and a number of up to 20 digits
+_RECORD: Final = 100
 
 
 def family_of(field: str) -> Family:
@@ -25,7 +27,7 @@ class VmStat:
     blocking: ClassVar[bool] = False
 
     def __init__(self, files: KernelFiles, fields: Regex) -> None:
-        self._source = files.open("proc/vmstat")
+        self._source = files.open("proc/vmstat", record=_RECORD)
         self._fields = FieldLines("proc/vmstat", lambda key: fields.pattern.search(key) is not None)
         self._keys: Sequence[str] = ()
         self._layout = Layout(())

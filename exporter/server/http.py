@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -43,21 +44,30 @@ Handler = Callable[[Request, Reply], None]
 
 
 class Routes:
-    """The handlers by path. GET and HEAD only: anything else is 405, an unknown path 404."""
+    """The handlers by path. GET and HEAD only: anything else is 405, an unknown path 404.
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    What stands below a path, itself included, may have one handler that decides all that for itself.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], below: Mapping[str, Handler] = MappingProxyType({})) -> None:
         self._handlers = dict(handlers)
+        self._below = dict(below)
 
     def __call__(self, request: Request, reply: Reply) -> None:
         """Answer a request."""
         handler = self._handlers.get(request.path)
-        if handler is None:
+        if handler is None and (above := self._above(request.path)) is not None:
+            above(request, reply)
+        elif handler is None:
             known = " ".join(self._handlers)
             reply(Response(404, f"404: nothing at {request.path[:200]}; there is {known}\n".encode()))
         elif request.method not in {"GET", "HEAD"}:
             reply(Response(405, b"405: only GET and HEAD\n", headers=("Allow: GET, HEAD",)))
         else:
             handler(request, reply)
+
+    def _above(self, path: str) -> Handler | None:
+        return next((handler for top, handler in self._below.items() if (path + "/").startswith(top + "/")), None)
 
 
 class DateHeader:

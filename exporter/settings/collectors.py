@@ -4,14 +4,10 @@ from typing import Annotated
 
 import msgspec
 
+from exporter.settings.collector import Collector
+from exporter.settings.containers import ContainersSettings
+from exporter.settings.processes import ProcessGroupsSettings
 from exporter.settings.values import Duration, Regex, above_zero, default
-
-
-class Collector(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What every collector can be told."""
-
-    enabled: bool = True
-    """Whether this collector runs at all."""
 
 
 class ArpSettings(Collector, forbid_unknown_fields=True, frozen=True):
@@ -151,6 +147,7 @@ class Collectors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     bonding: Collector = Collector()
     btrfs: Collector = Collector()
     conntrack: Collector = Collector()
+    containers: ContainersSettings = default(ContainersSettings())
     cpu: Collector = Collector()
     cpufreq: Collector = Collector()
     diskstats: DiskstatsSettings = default(DiskstatsSettings())
@@ -172,6 +169,7 @@ class Collectors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     powersupplyclass: PowerSupplySettings = default(PowerSupplySettings())
     pressure: Collector = Collector()
     process: Collector = Collector()
+    process_groups: ProcessGroupsSettings = default(ProcessGroupsSettings())
     rapl: Collector = Collector()
     schedstat: Collector = Collector()
     selinux: Collector = Collector()

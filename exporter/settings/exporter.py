@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exporter.settings.collectors import Collectors
+from exporter.settings.probes import Probes
 from exporter.settings.values import Duration, above_zero, default, parse_address
 
 
@@ -90,6 +91,7 @@ class Exporter(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     sampler: Sampler = default(Sampler())
     paths: Paths = Paths()
     collectors: Collectors = default(Collectors())
+    probes: Probes = default(Probes())
 
     def __post_init__(self) -> None:
         """Refuse an address that cannot be listened on."""

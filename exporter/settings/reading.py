@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -100,6 +100,9 @@ def _field_at(kind: type[msgspec.Struct], path: str) -> tuple[type[msgspec.Struc
     holder: type[msgspec.Struct] = kind
     found: object = kind
     for key in re.split(r"[.\[]", path):
+        if key.endswith("]"):  # a place in a list, or any key of a mapping
+            found = _present(get_args(found)[-1 if get_origin(found) is dict else 0]) if get_args(found) else None
+            continue
         if not key or not _is_struct(found):
             break
         holder = found
@@ -108,9 +111,17 @@ def _field_at(kind: type[msgspec.Struct], path: str) -> tuple[type[msgspec.Struc
 
 
 def _present(kind: object) -> object:
-    """Return a type without the None that says that it may be left out."""
-    others = [part for part in get_args(kind) if part is not type(None)]
-    return others[0] if isinstance(kind, UnionType) and len(others) == 1 else kind
+    """Return a type without its limits, and without the None that says that it may be left out.
+
+    Of a struct and its short form, which is none, it is the struct.
+    """
+    if get_origin(kind) is Annotated:
+        return _present(get_args(kind)[0])
+    if not isinstance(kind, UnionType) and get_origin(kind) is not Union:
+        return kind
+    others = [_present(part) for part in get_args(kind) if part is not type(None)]
+    structs = [part for part in others if _is_struct(part)]
+    return others[0] if len(others) == 1 else structs[0] if structs else kind
 
 
 def _expected(kind: type[msgspec.Struct], path: str, what: str) -> str:
@@ -122,6 +133,8 @@ def _expected(kind: type[msgspec.Struct], path: str, what: str) -> str:
 
         near = get_close_matches(path.rpartition(".")[2], known, 1)
         return "unknown key" + (f", did you mean {near[0]}?" if near else f", expected one of {', '.join(known)}")
+    if missing := re.fullmatch("Object missing required field `(.*)`", what):
+        return f"expected the key {missing[1]} in it"
     if what.startswith("Invalid enum value"):
         return f"expected one of {', '.join(map(str, get_args(found)))}, got {what.removeprefix('Invalid enum value ')}"
     if not what.startswith("Expected"):

@@ -1,6 +1,7 @@
 """The JSON Schema of a settings file, for editors and linters."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import msgspec
 
@@ -23,9 +24,19 @@ def _schema_own(kind: type) -> dict[str, Any]:
 def _add_defaults(kind: type[msgspec.Struct], definitions: dict[str, Any]) -> None:
     """Write the defaults declared with `default` into the schema, struct by struct."""
     for field in msgspec.structs.fields(kind):
+        for below in _structs_in(field.type):
+            _add_defaults(below, definitions)
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            _add_defaults(field.type, definitions)
-        elif callable(field.default_factory):
+            continue
+        if callable(field.default_factory):
             value = field.default_factory()
             plain = str(value) if isinstance(value, Duration | str) else value
             definitions[kind.__name__]["properties"][field.encode_name]["default"] = plain
+
+
+def _structs_in(kind: object) -> Iterator[type[msgspec.Struct]]:
+    """Yield the structs that a type is, or holds as a list, a mapping or a choice."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for part in get_args(kind):
+        yield from _structs_in(part)

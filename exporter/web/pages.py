@@ -23,6 +23,8 @@ code {{ font-size: .95em; }}
 <p>Version {version}. Metrics of this machine for Prometheus.</p>
 <table>
 <tr><td><a href="/metrics">/metrics</a></td><td>every metric, as text; <code>?collect[]=cpu</code> narrows it</td></tr>
+<tr><td><a href="/api/v1/evidence">/api/v1/evidence</a></td>
+<td>what happened and who used most, as JSON; <code>?at=TIME</code> looks back, an hour at most</td></tr>
 <tr><td><a href="/-/healthy">/-/healthy</a></td><td>200 while the process answers</td></tr>
 <tr><td><a href="/-/ready">/-/ready</a></td><td>200 once it can be scraped</td></tr>
 </table>

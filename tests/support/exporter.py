@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,15 @@ class Child:
     @property
     def open_files(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 -- names only
+
+    @property
+    def sockets(self) -> int:
+        """How many of its open files are sockets: files of the kernel come and go with this machine's devices."""
+        found = 0
+        for name in os.listdir(f"/proc/{self.pid}/fd"):  # noqa: PTH208 -- names only
+            with suppress(FileNotFoundError):
+                found += os.readlink(f"/proc/{self.pid}/fd/{name}").startswith("socket:")  # noqa: PTH115 -- a text
+        return found
 
     def _status(self, key: str) -> str:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()

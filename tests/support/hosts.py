@@ -13,6 +13,7 @@ from typing import Final
 from exporter.collector import Collector
 from exporter.collectors import Parts, is_own_name, make
 from exporter.collectors.clock import Clock
+from exporter.collectors.containers import ContainerStates
 from exporter.collectors.cpu import Cpu
 from exporter.collectors.exporter import ExporterState, SettingsState
 from exporter.collectors.filesystem import FileSystem
@@ -27,7 +28,9 @@ from exporter.collectors.uname import Uname
 from exporter.history import CpuTime, FileSystemUse, History, Sample
 from exporter.kernel import KernelFiles
 from exporter.settings.collectors import Collectors
+from exporter.settings.containers import ContainersSettings
 from exporter.settings.exporter import Paths
+from tests.support.fake_engine import FakeEngine, every_state
 from tests.support.fake_systemd import FakeBus, FakeSystemd, FakeUnit
 
 HOSTS: Final = Path(__file__).parents[1] / "fixtures" / "hosts"
@@ -36,6 +39,8 @@ WHOLE: Final = tuple(name for name in NAMES if name != "broken")
 
 BOOT: Final = 1_700_000_000.25
 NOWHERE: Final = Path("/nonexistent")
+# the control groups of what fake_engine has running
+GROUPS: Final = HOSTS.parent / "collectors/containers/docker-6.1"
 
 
 def files_of(host: str) -> KernelFiles:
@@ -85,6 +90,7 @@ def collectors_of(
     ask: Callable[[bytes], Usage] = answer_statvfs,
     root: Path = NOWHERE,
     bus: str = str(NOWHERE / "bus"),
+    engine: str = str(NOWHERE / "docker.sock"),
 ) -> Sequence[Collector]:
     """Return all collectors as on Linux with zero settings, but for what would ask this machine."""
     settings = Collectors()
@@ -94,6 +100,7 @@ def collectors_of(
     instead: tuple[Collector, ...] = (
         Clock(files, lambda: BOOT, lambda _: UTC),
         ClockDiscipline(lambda: TIMEX),
+        ContainerStates(KernelFiles(GROUPS / "proc", GROUPS / "sys"), ContainersSettings(socket=engine)),
         Cpu(files, 100),
         ExporterState(state, {"cpu": 0, "netdev": 0}, python="3.11.2", version="0.0.0"),
         FileSystem(MountTable(files, settings.filesystem), UsageReader(10, ask)),
@@ -121,11 +128,11 @@ def scrape(runner: Runner, *, names: frozenset[str] | None = None, timeout: floa
 def page_of(host: str) -> bytes:
     """Return the whole page of a recorded host; each collector takes 0 seconds by its clock.
 
-    One host has a system bus; where the trees are stands in no row.
+    One host has a system bus and a container engine; where the trees are stands in no row.
     """
     files, root = files_of(host), HOSTS / host
-    with _bus_of(host) as bus:
-        collectors = collectors_of(files, root=root, bus=bus)
+    with _bus_of(host) as bus, _engine_of(host) as engine:
+        collectors = collectors_of(files, root=root, bus=bus, engine=engine)
         page = scrape(Runner(collectors, files, 10, timer=lambda: 1.0))
     return page.replace(str(root).encode(), b"")
 
@@ -155,3 +162,13 @@ def _bus_of(host: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder, FakeBus(Path(folder) / "bus", FakeSystemd(list(UNITS))) as bus:
         yield bus.path
+
+
+@contextmanager
+def _engine_of(host: str) -> Iterator[str]:
+    """Give the path of the host's container engine."""
+    if host != "server-64-cores-6.1":
+        yield str(NOWHERE / "docker.sock")
+        return
+    with tempfile.TemporaryDirectory() as folder, FakeEngine(Path(folder) / "docker.sock", every_state()) as engine:
+        yield str(engine.path)

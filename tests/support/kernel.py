@@ -23,7 +23,7 @@ Rows = set[tuple[str, float]]
 
 
 class MemoryFile:
-    """Stands in for a KernelFile: reads from a dictionary; a name that is not in it is a missing file."""
+    """Stands in for a KernelFile: reads from a dictionary; a name that is not in it fails as a missing file does."""
 
     def __init__(self, contents: dict[str, bytes], name: str) -> None:
         self._contents = contents
@@ -31,7 +31,7 @@ class MemoryFile:
 
     def read(self) -> bytes:
         if self._name not in self._contents:
-            raise KernelError(f"{self._name}: No such file or directory")
+            raise KernelError(f"{self._name}: No such file or directory") from FileNotFoundError(2, "No such file")
         return self._contents[self._name]
 
     def changed(self) -> bool:
@@ -48,10 +48,10 @@ class MemoryFiles(KernelFiles):
         super().__init__(NOWHERE / "proc", NOWHERE / "sys")  # nothing of this machine shows through
         self.contents = contents
 
-    def open(self, name: str, *, whole: bool = False) -> KernelFile:
+    def open(self, name: str, *, whole: bool = False, record: int = 0) -> KernelFile:
         return cast(KernelFile, MemoryFile(self.contents, name))
 
-    def open_own(self, name: str, *, whole: bool = False) -> KernelFile:
+    def open_own(self, name: str, *, whole: bool = False, record: int = 0) -> KernelFile:
         return self.open(name)
 
 

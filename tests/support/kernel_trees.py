@@ -1,8 +1,9 @@
 """Recorded trees of single collectors (tests/fixtures/collectors), and the collectors of kernel files made on them."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from exporter.collector import Collector
 from exporter.collectors.arp import Arp
@@ -12,14 +13,16 @@ from exporter.collectors.diskstats import DiskStats
 from exporter.collectors.entropy import Entropy
 from exporter.collectors.filefd import FileHandles
 from exporter.collectors.netstat import NetStat
+from exporter.collectors.optional import BuiltInFile
 from exporter.collectors.pressure import Pressure
 from exporter.collectors.schedstat import SchedStat
 from exporter.collectors.sockstat import SockStat
 from exporter.collectors.softnet import SoftNet
 from exporter.collectors.udp_queues import UdpQueues
 from exporter.collectors.vmstat import VmStat
-from exporter.kernel import KernelError, KernelFile, KernelFiles
+from exporter.kernel import KernelFiles
 from exporter.settings.values import Regex
+from tests.support.kernel import MemoryFiles
 
 TREES: Final = Path(__file__).parents[1] / "fixtures" / "collectors"
 
@@ -33,6 +36,12 @@ NETSTAT: Final = Regex(
     r"|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$"
 )
 
+
+def _hurrying_clock() -> Callable[[], float]:
+    """Return a clock by which a built-in file that was missing is looked for at each read."""
+    return itertools.count(0, BuiltInFile.RETRY_SECONDS).__next__
+
+
 MAKE: Final[Mapping[str, Callable[[KernelFiles, Path], Collector]]] = {
     "arp": lambda files, _: Arp(files, DeviceFilter()),
     "conntrack": lambda files, _: Conntrack(files),
@@ -40,8 +49,8 @@ MAKE: Final[Mapping[str, Callable[[KernelFiles, Path], Collector]]] = {
     "entropy": lambda files, _: Entropy(files),
     "filefd": lambda files, _: FileHandles(files),
     "netstat": lambda files, _: NetStat(files, NETSTAT),
-    "pressure": lambda files, _: Pressure(files),
-    "schedstat": lambda files, _: SchedStat(files),
+    "pressure": lambda files, _: Pressure(files, _hurrying_clock()),
+    "schedstat": lambda files, _: SchedStat(files, _hurrying_clock()),
     "sockstat": lambda files, _: SockStat(files, 4096),
     "softnet": lambda files, _: SoftNet(files),
     "udp_queues": lambda files, _: UdpQueues(files),
@@ -76,34 +85,11 @@ class Tree(NamedTuple):
 ALL: Final = tuple(Tree(name, path.name) for name in MAKE for path in sorted((TREES / name).glob("*")) if path.is_dir())
 
 
-class _File:
-    """Stands in for a KernelFile, with the cause that a missing file has."""
-
-    def __init__(self, contents: dict[str, bytes], name: str) -> None:
-        self._contents = contents
-        self._name = name
-
-    def read(self) -> bytes:
-        if self._name not in self._contents:
-            raise KernelError(f"{self._name}: No such file or directory") from FileNotFoundError(2, "No such file")
-        return self._contents[self._name]
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class TreeFiles(KernelFiles):
-    """Trees in memory: tests change `contents` between two scrapes. Nothing of this machine shows through."""
+class TreeFiles(MemoryFiles):
+    """Trees in memory: tests change `contents` between two scrapes, and not what they made it of."""
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
-        super().__init__(Path("/nonexistent/proc"), Path("/nonexistent/sys"))
-        self.contents = dict(contents)
-
-    def open(self, name: str, *, whole: bool = False) -> KernelFile:
-        return cast(KernelFile, _File(self.contents, name))
-
-    def open_own(self, name: str, *, whole: bool = False) -> KernelFile:
-        return self.open(name)
+        super().__init__(dict(contents))
 
 
 def on(name: str, contents: Mapping[str, bytes]) -> tuple[TreeFiles, Collector]:

@@ -150,7 +150,7 @@ class RelayProcess:
     def metric(self, name: str) -> float:
         from prometheus_client.parser import text_string_to_metric_families
 
-        label = re.fullmatch(r'(\w+)\{(\w+)="(\w+)"\}', name)
+        label = re.fullmatch(r'(\w+)\{(\w+)="([^"]*)"\}', name)
         want = (label[1], {label[2]: label[3]}) if label else (name, {})
         for family in text_string_to_metric_families(self.get("/metrics").text):
             for sample in family.samples:

@@ -1,6 +1,10 @@
 """Recorded trees of single collectors, tests/fixtures/collectors/NAME/CASE/{proc,sys,etc}, each with a golden page."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,6 +12,8 @@ from exporter.kernel import KernelFiles
 from tests.support.peer import Exporter
 
 TREES = Path(__file__).parents[1] / "fixtures/collectors"
+
+_MEMORY: Final = Path("/dev/shm")
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 
@@ -19,6 +25,13 @@ def cases(name: str) -> list[Path]:
 
 def files_of(case: Path) -> KernelFiles:
     return KernelFiles(case / "proc", case / "sys")
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """Give a folder for copies of trees, in memory where there is such a place: some disks take ten times as long."""
+    with tempfile.TemporaryDirectory(prefix="hostwatch-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 def check_golden(path: Path, block: bytes, *, rewrite: bool) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(exporter.__file__).parent
 # the floors, from below; what stands on one floor does not import its neighbours, but where ALLOWED says so
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("exposition", "collector", "kernel", "logs", "settings", "clients"),
-    ("history", "server"),
+    ("history", "server", "processes"),
     ("collectors", "portable", "probes", "fleet", "drills"),
     ("web",),
     ("daemon", "relay", "doctor"),
@@ -29,8 +29,8 @@ FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 # the ground floor's parts are small and know little of each other; probes use fleet's reader of the services API
 ALLOWED = {("probes", "fleet"), ("clients", "logs"), ("clients", "settings"), ("collector", "exposition")}
 
-# third-party packages that `hostwatch serve` may import, with zero settings; the last is msgspec's, on Python 3.11
-THIRD_PARTY = {"click", "httptools", "isal", "msgspec", "typing_extensions"}
+# third-party packages that `hostwatch serve` may import, with zero settings
+THIRD_PARTY = {"click", "httptools", "isal", "msgspec"}
 # parts of the standard library and of third parties that cost megabytes and that a daemon has no use for
 NEVER = {
     "yaml",
@@ -42,6 +42,7 @@ NEVER = {
     "http.server",
     "urllib.request",
     "unittest",
+    "stringprep",  # what a name in letters beyond ASCII needs, with the tables of Unicode
     "multiprocessing",
     "sqlite3",
     "difflib",
@@ -106,6 +107,9 @@ def test_collectors_start_no_process_and_speak_no_protocol_of_the_web(path: Path
         ("psutil", "exporter.portable"),
         ("prometheus_client", "exporter.relay"),
         ("isal", "exporter.collectors.compression"),
+        ("hvac", "exporter.relay.vault"),
+        ("requests", "exporter.relay.vault_wire"),
+        ("slack_sdk", "exporter.relay.slack"),
     ],
 )
 def test_library_sits_behind_its_one_module(library: str, module: str) -> None:
@@ -132,12 +136,15 @@ def imported() -> set[str]:
     plain = {key: value for key, value in os.environ.items() if not key.startswith("COV")}  # coverage imports much
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT.parent, env=plain, stdout=pipe, stderr=pipe) as child:
-        assert child.stderr is not None
-        port = json.loads(child.stderr.readline())["port"]
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": "gzip"})
-        urllib.request.urlopen(request, timeout=20).read()
-        child.terminate()
-        return set(child.communicate(timeout=20)[0].decode().split())
+        try:
+            assert child.stderr is not None
+            port = json.loads(child.stderr.readline())["port"]
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": "gzip"})
+            urllib.request.urlopen(request, timeout=20).read()
+            child.terminate()
+            return set(child.communicate(timeout=20)[0].decode().split())
+        finally:  # else whatever went wrong would wait for it for ever
+            child.kill()
 
 
 def test_serve_imports_only_the_third_party_packages_on_the_list(imported: set[str]) -> None:

@@ -135,6 +135,48 @@ def test_file_of_many_records_is_read_until_it_says_that_it_ended(
     assert reads == [(PAGE, 0, 6), (CHUNK, 6, 0)]
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        pytest.param(0, 1, id="empty"),
+        pytest.param(PAGE - 200, 1, id="a page has room for one more record"),
+        pytest.param(PAGE - 199, 2, id="a page has room for most of a record"),
+        pytest.param(PAGE, 2, id="a full page"),
+    ],
+)
+def test_file_of_records_is_read_on_unless_a_page_had_room_for_one_more(
+    tmp_path: Path, reads: list[tuple[int, int, int]], size: int, expected: int
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    assert KernelFile(str(path), None, record=200).read() == bytes(size)
+    assert len(reads) == expected
+
+
+def test_kernel_that_hands_out_records_a_page_at_once_is_read_to_the_end_however_much_room_was_asked_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As seq_read_iter in fs/seq_file.c does: whole records as long as they fit into a page."""
+    records = [b"record %d %s\n" % (number, b"x" * (number * 7 % 180)) for number in range(200)]
+    text = b"".join(records)
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        out, place = b"", 0
+        for record in records:
+            if place >= offset:
+                if len(out) + len(record) > PAGE:
+                    break
+                out += record
+            place += len(record)
+        return out[:size]
+
+    monkeypatch.setattr(os, "pread", pread)
+    kernel_file = KernelFile(str(file), None, record=200)
+    assert [kernel_file.read() for _ in range(3)] == [text] * 3
+    records[:] = records[:3]
+    assert kernel_file.read() == b"".join(records)
+
+
 def test_kernel_that_hands_out_records_piece_by_piece_is_read_to_the_end(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

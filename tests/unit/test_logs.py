@@ -150,6 +150,8 @@ TOKENS = {
     "vault batch": "hvb.AAAAAQabcdefghijkl",
     "vault recovery": "hvr.abcdefghijklmnop",
     "old vault": "s.abcdefghijklmnopqrstuvwx",
+    "old vault batch": "b.AAAAAQabcdefghijklmnopqrstuvwxyz",
+    "old vault recovery": "r.abcdefghijklmnopqrstuvwx",
     "bearer": "Bearer abc.def-ghi_jkl~+/=",
     "bearer in capitals": "BEARER abcdefgh",
     "basic": "Basic dXNlcjpwYXNz",

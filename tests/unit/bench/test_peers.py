@@ -8,6 +8,7 @@ from bench.failures import BenchError
 from bench.locks import Lock
 from bench.peers import Contestant, Sides
 from bench.sets import SIX, TEN, TEN_NETCLASS, Collectors
+from bench.watching import settings
 from exporter.settings import load, parse, schema
 from exporter.settings.exporter import Exporter
 
@@ -50,8 +51,20 @@ def test_defaults_are_left_alone(sides: Sides) -> None:
     assert not [arg for arg in sides.theirs("theirs", "defaults", None).argv if arg.startswith("--collector.")]
 
 
-def test_the_sampler_alone_is_missing_in_the_quiet_one(sides: Sides) -> None:
-    assert set(peers.collector_keys(schema(Exporter))) - enabled(sides.quiet()) == {"usage"}
+def test_the_quiet_one_lacks_what_has_a_timer_of_its_own(sides: Sides) -> None:
+    keys = set(peers.collector_keys(schema(Exporter)))
+    assert keys - enabled(sides.quiet()) == {"usage", "process_groups"}
+    assert keys - enabled(sides.sampled()) == {"process_groups"}
+    for contestant in (sides.quiet(), sides.sampled(), sides.ours("ours", "a set", SIX)):
+        assert not load(Path(contestant.argv[-1]), Exporter).probes.ping.enabled
+
+
+def test_the_watching_one_has_twenty_probes_and_its_defaults(sides: Sides) -> None:
+    watching = sides.watching(settings(10101))
+    probes = load(Path(watching.argv[-1]), Exporter).probes
+    assert len(probes.ping.hosts) + len(probes.http) + len(probes.tcp) == 20
+    assert {probes.ping.interval, *(check.interval for check in (*probes.http, *probes.tcp))} == {15}
+    assert enabled(watching) == set(peers.collector_keys(schema(Exporter)))
 
 
 def test_the_locked_ones_differ_from_the_open_ones_by_the_lock_alone(sides: Sides, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_every_measure_is_in_the_units_that_are_shown() -> None:
 
 
 def test_a_goal_on_our_own_figure_does_not_ask_the_peer() -> None:
-    row = row_of(make_rows(full_record(0.00005, 0.0)), "idle_cpu", "D, no sampler")
+    row = row_of(make_rows(full_record(0.00005, 0.0)), "idle_cpu", "D, no timers")
     assert row.ratio is None
     assert not row.missed
     assert row.measured == pytest.approx(0.075)

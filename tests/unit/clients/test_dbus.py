@@ -1,5 +1,6 @@
 """The D-Bus client against peers that behave and that do not."""
 
+import os
 import socket
 import struct
 import threading
@@ -109,6 +110,16 @@ def test_log_in_that_fails_is_an_error(tmp_path: Path, reply: bytes, text: str) 
         peer.sendall(reply)
         peer.shutdown(socket.SHUT_WR)
 
+    with FakeBus(tmp_path / "bus", handler=speak), pytest.raises(BusError, match=text):
+        Connection(str(tmp_path / "bus"), 5)
+
+
+def test_bus_that_drops_a_user_after_the_log_in_is_an_error_that_names_the_user_and_the_way_out(tmp_path: Path) -> None:
+    def speak(peer: socket.socket) -> None:
+        log_in(peer)
+        peer.shutdown(socket.SHUT_RDWR)
+
+    text = f"{tmp_path}/bus: the bus dropped user {os.geteuid()} .* /etc/passwd: .* DynamicUser="
     with FakeBus(tmp_path / "bus", handler=speak), pytest.raises(BusError, match=text):
         Connection(str(tmp_path / "bus"), 5)
 

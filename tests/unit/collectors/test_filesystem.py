@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.collectors.filesystem import FileSystem, FileSystemUses
-from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader
+from exporter.collectors.mounts import MountTable, Usage, UsageReader
 from exporter.kernel import KernelError
 from exporter.settings.collectors import FilesystemSettings
 from tests.support.kernel import MemoryFiles, collect, rows_of
@@ -117,16 +117,15 @@ def test_rows_of_another_root_are_those_of_the_machine() -> None:
         pytest.param(None, None, id="no answer: absent"),
     ],
 )
-def test_use_of_a_file_system_is_what_df_shows(
-    usage: Usage | None, ratio: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = MemoryFiles({"proc/1/mountinfo": b"1 2 3:4 / /srv rw - ext4 /dev/a rw\n"})
-    uses = FileSystemUses(files, FilesystemSettings())
+@pytest.mark.parametrize("fs_type", ["ext4", "nfs4"], ids=["answers from memory", "may hang"])
+def test_use_of_a_file_system_is_what_df_shows(usage: Usage | None, ratio: float | None, fs_type: str) -> None:
+    files = MemoryFiles({"proc/1/mountinfo": b"1 2 3:4 / /srv rw - %s /dev/a rw\n" % fs_type.encode()})
 
-    def read(mounts: tuple[Mount, ...]) -> dict[Mount, Usage]:
-        return {} if usage is None else dict.fromkeys(mounts, usage)
+    def ask(path: bytes) -> Usage:
+        if usage is None or path != b"/srv":
+            raise OSError(path)
+        return usage
 
-    monkeypatch.setattr(uses._reader, "read", read)
-    found = uses()
+    found = FileSystemUses(files, FilesystemSettings(), ask=ask)()
     assert [use.ratio for use in found] == ([] if ratio is None else [ratio])
-    assert all((use.device, use.fs_type, use.mount_point) == ("/dev/a", "ext4", "/srv") for use in found)
+    assert all((use.device, use.fs_type, use.mount_point) == ("/dev/a", fs_type, "/srv") for use in found)

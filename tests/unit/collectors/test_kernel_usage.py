@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collectors.kernel_usage import KernelUsage, cpu_time, parse_memory_ratios
+from exporter.collectors.kernel_usage import KernelUsage, cpu_times, memory_ratios
 from exporter.history import CpuTime
 from exporter.kernel import KernelError, KernelFiles
 from exporter.portable import read_cpu_times, read_memory_ratio, read_swap_ratio
@@ -12,8 +12,23 @@ from exporter.settings.collectors import FilesystemSettings
 
 
 def test_core_is_busy_when_neither_idle_nor_waiting() -> None:
-    line = b"cpu0 100 20 30 400 50 1 2 3 90 9"
-    assert cpu_time(line, 100) == CpuTime(1.56, 6.06)
+    text = b"cpu  200 40 60 800 100 2 4 6 180 18\ncpu0 100 20 30 400 50 1 2 3 90 9\nintr 1\n"
+    assert cpu_times(text, 100) == (CpuTime(1.56, 6.06),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"cpu  1 1 1 1 1 1 1 1 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n",
+        b"cpu  1 1\ncpu0 1 1\nintr 1\n",
+        b"cpu  1 1 1 1 1 1 1 x 0 0\ncpu0 1 1 1 1 1 1 1 x 0 0\nintr 1\n",
+    ],
+    ids=["empty", "cut short", "too few counters", "no number"],
+)
+def test_cores_that_are_not_all_there_are_refused(text: bytes) -> None:
+    with pytest.raises(KernelError, match="proc/stat"):
+        cpu_times(text, 100)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +41,15 @@ def test_core_is_busy_when_neither_idle_nor_waiting() -> None:
     ids=["all", "no swap", "before 3.14"],
 )
 def test_absent_not_zero_what_the_kernel_does_not_tell(text: bytes, ratios: tuple[float | None, float | None]) -> None:
-    assert parse_memory_ratios(text) == ratios
+    assert memory_ratios(text) == ratios
 
 
-@pytest.mark.parametrize("text", [b"", b"MemTotal: 0 kB\n", b"MemTotal: 1000 kB\nMemAvailable: 25", b"\xff\x00"])
+@pytest.mark.parametrize(
+    "text", [b"", b"MemTotal: 0 kB\n", b"MemTotal: 1000 kB\nMemAvailable: 25", b"MemTotal: x kB\n", b"\xff\x00"]
+)
 def test_file_that_is_not_the_kernels_is_refused(text: bytes) -> None:
     with pytest.raises(KernelError, match="proc/meminfo"):
-        parse_memory_ratios(text)
+        memory_ratios(text)
 
 
 @pytest.mark.needs("linux")

@@ -150,6 +150,40 @@ def test_hidden_first_process_means_our_own_table() -> None:
     assert [m.mount_point for m in read.read()] == ["/mine"]
 
 
+def on(number: int, path: str) -> bytes:
+    return line(path).replace(b"98:0", b"98:%d" % number)
+
+
+@pytest.mark.parametrize(
+    ("own", "hidden"),
+    [
+        pytest.param(on(0, "/") + on(1, "/home") + on(2, "/home/data"), set(), id="the same"),
+        pytest.param(on(0, "/") + on(1, "/home") + on(2, "/home/data") + on(0, "/usr"), set(), id="bound over itself"),
+        pytest.param(on(0, "/") + on(9, "/home") + on(2, "/home/data"), {"/home"}, id="another over it"),
+        pytest.param(on(0, "/") + on(1, "/home"), {"/home/data"}, id="not there"),
+        pytest.param(on(9, "/"), {"/", "/home", "/home/data"}, id="another root"),
+        pytest.param(
+            on(0, "/") + on(1, "/home") + on(2, "/home/data") + on(9, "/home"), {"/home"}, id="two over another"
+        ),
+        pytest.param(b"garbage\n", set(), id="unreadable"),
+    ],
+)
+def test_mount_that_another_one_covers_for_us_alone_cannot_be_asked(own: bytes, hidden: set[str]) -> None:
+    theirs = on(0, "/") + on(1, "/home") + on(2, "/home/data")
+    files = MemoryFiles({"proc/1/mountinfo": theirs, "proc/self/mountinfo": own})
+    read = MountTable(files, NOTHING_EXCLUDED).read()
+    assert [m.mount_point for m in read] == ["/", "/home", "/home/data"]
+    assert {m.mount_point for m in read if not m.path} == hidden
+    assert all(m.path.decode() == m.mount_point for m in read if m.path)
+    assert not UsageReader(5).read([m for m in read if not m.path])
+
+
+def test_one_of_two_mounts_on_a_mount_point_is_told_like_the_other() -> None:
+    both = on(1, "/x") + on(2, "/x").replace(b"/dev/sda1", b"/dev/sdb1")
+    files = MemoryFiles({"proc/1/mountinfo": both, "proc/self/mountinfo": both + on(3, "/y")})
+    assert [m.path for m in MountTable(files, NOTHING_EXCLUDED).read()] == [b"/x", b"/x"]
+
+
 def test_no_table_at_all_is_an_error_each_time() -> None:
     read = MountTable(MemoryFiles({}), NOTHING_EXCLUDED)
     for _ in range(3):

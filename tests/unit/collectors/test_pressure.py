@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from exporter.collector import NoData
-from exporter.collectors.optional import read_optional
+from exporter.collectors.optional import BuiltInFile, read_optional
 from exporter.collectors.pressure import Pressure, parse_pressure
 from exporter.kernel import KernelError, KernelFile
 from tests.support.kernel import rows_of
@@ -51,14 +51,20 @@ def test_lines_that_are_not_the_kernels_are_an_error(resource: str, text: bytes)
         parse_pressure(resource, text)
 
 
-def test_resources_that_the_kernel_does_not_tell_of_are_absent_and_may_come() -> None:
+def test_resources_that_the_kernel_does_not_tell_of_are_absent_and_looked_for_now_and_then() -> None:
+    now = 0.0
     files = TreeFiles({})
-    collector = Pressure(files)
+    collector = Pressure(files, lambda: now)
     with pytest.raises(NoData):
         collector.collect()
     files.contents["proc/pressure/cpu"] = SOME
+    now += BuiltInFile.RETRY_SECONDS - 1
+    with pytest.raises(NoData):
+        collector.collect()
+    now += 1
     assert rows_of(collector.collect()) == {("node_pressure_cpu_waiting_seconds_total", 73.753152)}
     files.contents["proc/pressure/irq"] = FULL
+    now += BuiltInFile.RETRY_SECONDS
     assert len(rows_of(collector.collect())) == 2
     del files.contents["proc/pressure/cpu"]
     assert rows_of(collector.collect()) == {("node_pressure_irq_stalled_seconds_total", 0.001)}
@@ -77,6 +83,28 @@ class Refusing:
 @pytest.mark.parametrize("code", [errno.ENOENT, errno.ENOTDIR, errno.EOPNOTSUPP])
 def test_file_that_is_not_there_or_switched_off_at_boot_is_absent(code: int) -> None:
     assert read_optional(cast(KernelFile, Refusing(code))) is None
+
+
+def test_built_in_file_that_is_missing_is_opened_again_only_after_a_while() -> None:
+    now = 0.0
+    files = TreeFiles({})
+    opened: list[float] = []
+
+    class Counting:
+        def read(self) -> bytes:
+            opened.append(now)
+            return files.open("proc/x").read()
+
+    file = BuiltInFile(cast(KernelFile, Counting()), lambda: now)
+    while now < 2 * BuiltInFile.RETRY_SECONDS:
+        assert file.read() is None
+        now += 1
+    assert opened == [0, BuiltInFile.RETRY_SECONDS]
+    files.contents["proc/x"] = b"here\n"
+    for _ in range(3):
+        assert file.read() == b"here\n"
+    del files.contents["proc/x"]
+    assert file.read() is None
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.EMFILE])

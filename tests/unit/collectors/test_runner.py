@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exporter.collector import NoData
-from exporter.collectors.runner import FAMILIES, DuplicateFamilyError, Runner
+from exporter.collector import DuplicateFamilyError, NoData
+from exporter.collectors.runner import FAMILIES, Runner
 from exporter.exposition import Block, Family
 from tests.support.kernel import MemoryFiles
 

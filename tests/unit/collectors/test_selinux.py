@@ -15,7 +15,7 @@ from tests.support.trees import TREES, OneCollector, cases, check_golden, files_
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(TREES / "selinux/fedora39-enforcing", tmp_path / "tree"))
+    return Path(shutil.copytree(TREES / "selinux/fedora39-6.5-enforcing", tmp_path / "tree"))
 
 
 def rows(tree: Path) -> dict[str, float]:
@@ -33,7 +33,7 @@ def test_machine_without_selinux_has_node_exporters_one_row() -> None:
         pytest.skip("this machine has SELinux")
     with OneCollector("selinux") as peer:
         theirs = {name: value for (name, _), value in series(peer.page(), "node_selinux").items()}
-    assert theirs == rows(TREES / "selinux/debian12-without")
+    assert theirs == rows(TREES / "selinux/debian12-6.1-without")
 
 
 def test_without_a_policy_selinux_is_off(tree: Path) -> None:
@@ -69,7 +69,7 @@ def test_cut_or_strange_file_is_an_error_with_its_name(tree: Path, name: str, te
 @given(st.sampled_from([parse_cache_stats, parse_hash_stats]), st.integers(0, 200), st.binary(max_size=3))
 def test_files_cut_anywhere_never_give_another_number(parse: object, end: int, garbage: bytes) -> None:
     name = "cache_stats" if parse is parse_cache_stats else "hash_stats"
-    good = (TREES / "selinux/fedora39-enforcing/sys/fs/selinux/avc" / name).read_bytes()
+    good = (TREES / "selinux/fedora39-6.5-enforcing/sys/fs/selinux/avc" / name).read_bytes()
     whole_rows = {good[: index + 1] for index, byte in enumerate(good) if byte == 10}
     text = good[:end] + garbage
     try:

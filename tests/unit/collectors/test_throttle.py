@@ -74,3 +74,22 @@ def test_processor_that_goes_between_two_looks_takes_only_its_own_rows_along(tmp
     shutil.rmtree(case / "sys/devices/system/cpu/cpu4")
     assert b'core="1",package="1"' not in throttles.render()
     assert b'node_cpu_core_throttles_total{core="0",package="1"} 9\n' in throttles.render()
+
+
+def test_processor_that_goes_off_shows_at_once(tmp_path: Path) -> None:
+    case = shutil.copytree(TREES / "throttle/ampere-arm64-6.6", tmp_path / "case")
+    collector = Cpu(files_of(case), 100)
+    assert b'node_cpu_online{cpu="2"} 1\n' in collect(collector)
+    stat = case / "proc/stat"
+    stat.write_text("".join(line for line in stat.read_text().splitlines(keepends=True) if not line.startswith("cpu2")))
+    (case / "sys/devices/system/cpu/cpu2/online").write_text("0\n")
+    collector._source._epoch = -1
+    page = collect(collector)
+    assert b'node_cpu_online{cpu="2"} 0\n' in page
+    assert b'node_cpu_online{cpu="1"} 1\n' in page
+
+
+def test_where_the_first_processor_cannot_be_off_none_is_said_to_be_on(tmp_path: Path) -> None:
+    case = shutil.copytree(TREES / "throttle/ampere-arm64-6.6", tmp_path / "case")
+    (case / "sys/devices/system/cpu/cpu0/online").unlink()
+    assert b"node_cpu_online" not in collect(Cpu(files_of(case), 100))

@@ -36,6 +36,23 @@ def test_the_page_shows_the_newest_message_first_in_words_and_marks(relay: Relay
     assert "Nothing is sent to Slack" in page
 
 
+def test_the_page_says_how_each_part_is_doing(relay: RelayProcess) -> None:
+    page = relay.get("/").text
+    assert "Preview: nothing is sent" in page
+    assert "Never came, and is not expected" in page
+    assert page.count("previewed, not sent") == 2
+    # its beginning alone is no thread: the message says it
+    assert page.count('<p class="reply">') == 2
+    assert re.search(r'<p class="reply">.*RESOLVED', page)
+
+
+def test_a_preview_has_no_token_to_ask_slack_about(relay: RelayProcess) -> None:
+    answer = relay.request("POST", "/api/v1/auth-test", b"", Authorization=f"Bearer {relay.token}")
+    assert answer.json == {"ok": False, "error": "no_token"}
+    status = relay.get("/api/v1/status").json
+    assert (status["mode"], "slack" in status, "token" in status) == ("preview", False, False)
+
+
 def test_the_page_loads_nothing_and_runs_nothing(relay: RelayProcess) -> None:
     answer = relay.get("/")
     assert not re.search(r"<(script|img|iframe|object|form)|\son\w+=|\sstyle=|@import|url\(", answer.text)
@@ -61,6 +78,9 @@ def test_the_api_tells_programs_all_of_it(relay: RelayProcess) -> None:
     assert older["alerts"][0]["labels"]["instance"] == "web-01:9100"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", older["received"])
     assert [row["group_key"] for row in relay.get("/api/v1/messages?limit=1").json["messages"]] == ["b"]
+    assert [row["group_key"] for row in relay.get("/api/v1/messages?group=a").json["messages"]] == ["a"]
+    assert [line["kind"] for line in newest["thread"]] == ["opened", "resolved"]
+    assert (older["thread"], older["delivered"], older["channel"]) == ([], False, None)
 
 
 @pytest.mark.parametrize("limit", ["0", "501", "x", "", "-1", "9" * 5000])
@@ -124,6 +144,7 @@ LOOKS = {
     "mention": ("<!here>", '<span class="mention">!here</span>'),
     "quote": ('<http://x/"onclick=y|Go>', '<a href="http://x/&#34;onclick=y" rel="noreferrer">Go</a>'),
     "lines": ("a\nb", "a<br>b"),
+    "sign": (":warning: a", '<span class="sign" aria-hidden="true">\u26a0</span> a'),
     "other emoji": (":tada:", ":tada:"),
 }
 

@@ -15,7 +15,7 @@ from tests.support.effort import tries
 
 DURATION = "expected a duration such as 15s, 250ms or 1m30s, got "
 ADDRESS = "expected ADDRESS:PORT such as 127.0.0.1:10101 or [::1]:10101, got "
-KEYS = "collectors, http, listen, log, paths, sampler, scrape"
+KEYS = "collectors, http, listen, log, paths, probes, sampler, scrape"
 LEVEL = "log: {level: "
 
 BAD: dict[str, tuple[bytes | str, str]] = {
