@@ -74,6 +74,8 @@ def _write_own(settings: Settings) -> None:
         "token_file": str(settings.state / TOKEN),
         "database": str(settings.state / "data" / "relay.db"),
         "external_url": settings.url("relay") + "/",
+        # who did it: the exporter is asked where Prometheus says that it is
+        "evidence": {"prometheus_url": settings.url("prometheus")},
         "log": log,
     }
     _dump(settings.state / "relay.yml", relay)

@@ -4,29 +4,38 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from exporter import __version__, logs
-from exporter.relay.app import Parts, make_app
+from exporter.relay.app import make_app
 from exporter.relay.calls import Caller
 from exporter.relay.credentials import FileSource, Source
 from exporter.relay.delivery import Delivery
+from exporter.relay.evidence import Evidence
+from exporter.relay.gauges import State
 from exporter.relay.hardening import harden
+from exporter.relay.heartbeat import Heartbeat
 from exporter.relay.metrics import Metrics
+from exporter.relay.parts import Parts
 from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, QueueError
 from exporter.relay.server import ListenError, listen, make_server, stop_on_signals
 from exporter.relay.settings import Relay
 from exporter.relay.slack import Slack
+from exporter.relay.storage import Told, Work
 from exporter.relay.token import Token, TokenError
+from exporter.relay.watchdog import Watchdog
 from exporter.relay.webhook import Webhook
 
 _log = logs.Log("exporter.relay.daemon")
 
 # how long the end waits for calls to Slack: within the 2 seconds in which SIGTERM ends the relay
 FINISH_SECONDS: Final = 1.0
+# a part that failed by our own fault begins anew after so long
+RESTART_SECONDS: Final = 10.0
 
 
 def run(settings: Relay) -> int:
@@ -61,15 +70,36 @@ def run(settings: Relay) -> int:
     return 0
 
 
-def _make_delivery(settings: Relay, queue: DurableQueue, metrics: Metrics) -> tuple[Delivery, Source | None]:
-    """Return the delivery, and where its tokens come from; no source means preview."""
+def _make_parts(
+    settings: Relay, token: Token, queue: DurableQueue, metrics: Metrics, delivering: Callable[[], bool]
+) -> Parts:
+    """Return all parts but those that listen; no source of tokens means preview."""
     slack = Slack(settings.slack.api_url, settings.slack.timeout)
     source = _make_source(settings, slack, metrics)
-    if source is None:
-        preview = Preview(settings.external_url, metrics.previewed.inc)
-        return Delivery(queue, settings.slack, preview), None
-    caller = Caller(slack, settings.slack, settings.external_url)
-    return Delivery(queue, settings.slack, lambda _work, _told: None, source=source, call=caller), source
+    preview = Preview(settings.external_url, metrics.previewed.inc) if source is None else None
+    evidence = Evidence(settings.evidence, queue, live=source is not None)
+
+    def tell(work: Work, told: Told) -> None:
+        if preview is not None:
+            preview(work, told)
+        evidence(work, told)
+
+    caller = Caller(slack, settings.slack, settings.external_url) if source is not None else None
+    delivery = Delivery(queue, settings.slack, tell, source=source, call=caller)
+    evidence.on_line = delivery.wake
+    watchdog = Watchdog(settings.watchdog, queue, delivery.wake)
+    return Parts(
+        settings=settings,
+        token=token,
+        queue=queue,
+        delivery=delivery,
+        source=source,
+        slack=slack,
+        watchdog=watchdog,
+        heartbeat=Heartbeat(settings.watchdog, watchdog, delivery.state, source, slack),
+        evidence=evidence,
+        delivering=delivering,
+    )
 
 
 def _make_source(settings: Relay, slack: Slack, metrics: Metrics) -> Source | None:
@@ -93,17 +123,19 @@ def _make_source(settings: Relay, slack: Slack, metrics: Metrics) -> Source | No
 async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_socket: socket.socket) -> None:
     """Run intake, delivery and pages until a signal comes."""
     metrics = Metrics()
-    worker, source = _make_delivery(settings, queue, metrics)
-    metrics.watch(queue, settings.limits, failed=lambda: worker.state.failed, token_ok=lambda: token.last_read_ok)
+    parts = _make_parts(settings, token, queue, metrics, lambda: not delivery.done())
+    worker, source = parts.delivery, parts.source
+    metrics.watch(State(parts))
     if source is not None:
         source.on_change = partial(_wake_from_thread, asyncio.get_running_loop(), worker)
         source.start()
-    webhook = Webhook(settings, token, queue, metrics, on_stored=worker.wake)
+    webhook = Webhook(settings, token, queue, metrics, on_stored=worker.wake, watchdog=parts.watchdog)
     delivery = asyncio.create_task(worker.run(), name="delivery")
-    parts = Parts(
-        settings=settings, queue=queue, metrics=metrics, webhook=webhook, delivering=lambda: not delivery.done()
-    )
-    server = make_server(webhook.before(make_app(parts)), settings.http)
+    others = [
+        asyncio.create_task(_watched("watchdog", parts.watchdog.run)),
+        asyncio.create_task(_watched("heartbeat", parts.heartbeat.run)),
+    ]
+    server = make_server(webhook.before(make_app(parts, metrics, webhook)), settings.http)
     stop_on_signals(server)
     # a worker that ended would let the queue grow in silence
     delivery.add_done_callback(lambda _: server.stop())
@@ -121,6 +153,10 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     finally:
         if not delivery.done():
             await worker.finish(FINISH_SECONDS)
+        for task in others:
+            task.cancel()
+        parts.evidence.stop()
+        parts.heartbeat.stop()
         await _end(delivery)
         worker.stop()
         if source is not None:
@@ -130,6 +166,18 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
 def _wake_from_thread(loop: asyncio.AbstractEventLoop, worker: Delivery) -> None:
     with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
         loop.call_soon_threadsafe(worker.wake)
+
+
+async def _watched(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run a part for as long as the relay runs: our own fault in it is told, and it begins anew after a while."""
+    ended = False
+    while not ended:
+        try:
+            await run()
+            ended = True
+        except Exception as err:  # noqa: BLE001 -- the boundary of a part that nobody waits for
+            _log.error("part failed", part=name, exc=err)
+            await asyncio.sleep(RESTART_SECONDS)
 
 
 async def _end(delivery: "asyncio.Task[None]") -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from exporter.logs import Log
 from exporter.relay import channels, outbox
 from exporter.relay.calls import Caller, Outcome
-from exporter.relay.credentials import Credentials, Source
+from exporter.relay.credentials import Credentials, InUse, Source
 from exporter.relay.episodes import Episode
 from exporter.relay.folding import Fold
 from exporter.relay.hold import Hold
@@ -58,6 +58,7 @@ class Delivery:
         self.state = State()
         self._outcomes = Outcomes(settings, self._hold, self.state)
         self._senders = Senders(settings.senders)
+        self._in_use = InUse()
         self._wake = asyncio.Event()
         self._ended: deque[tuple[Job, Note]] = deque()
         self._busy: dict[int, Job] = {}
@@ -68,6 +69,11 @@ class Delivery:
     def live(self) -> bool:
         """Whether there is a source of tokens; without one all is shown and nothing sent."""
         return self._source is not None
+
+    @property
+    def pauses(self) -> dict[str, float]:
+        """What is left alone now, a method or a channel, with the seconds until it may be called again."""
+        return self._hold.pace.pauses()
 
     def wake(self) -> None:
         """Say that something waits, or that there is a new token. On the loop."""
@@ -153,6 +159,8 @@ class Delivery:
     def _credentials(self) -> Credentials | None:
         """Return the credentials that may be used now."""
         found = self._source.current() if self._source and not self._ending else None
+        if found:
+            self._in_use.newest(found)
         return found if found and self._hold.allows(found.version) else None
 
     def route(self, episode: Episode) -> str | None:
@@ -178,6 +186,7 @@ class Delivery:
         plain, note = self._outcomes.is_plain(job), self._moved(job)
 
         def done(result: Outcome | Exception) -> None:
+            self._in_use.end(version)
             if isinstance(result, Exception):
                 _log.error("call failed by our fault", exc=result)
                 result = Outcome(job=job, channel=channel, error=SlackError(ErrorKind.PAYLOAD, "our_fault"))
@@ -185,6 +194,7 @@ class Delivery:
                 self._refuse(version)
             self._end(result)
 
+        self._in_use.begin(version)
         self._senders.submit(lambda: call(job, token, channel, now, plain=plain, note=note), done)
 
     def _end(self, outcome: Outcome) -> None:

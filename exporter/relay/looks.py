@@ -13,10 +13,13 @@ from markupsafe import Markup, escape
 _TOKEN: Final = re.compile(
     r"<(?P<angle>[^<>\n]*)>"
     r"|:(?P<mark>red|white|large_(?:orange|blue|green))_circle:"
+    r"|:(?P<sign>warning|hourglass|mag):"
     r"|(?<!\w)\*(?P<bold>[^*\n]+)\*(?!\w)"
     r"|(?<!\w)_(?P<italic>[^_\n]+)_(?!\w)"
     r"|(?P<end>\n)"
 )
+# characters that most fonts have, the older ones too
+_SIGNS: Final = {"warning": "\u26a0", "hourglass": "\u231b", "mag": "\u2315"}
 _ENTITIES: Final = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 
 
@@ -43,6 +46,8 @@ def _piece(match: re.Match[str]) -> Markup:
         case "mark":
             name = body.replace("_", " ").removeprefix("large ")
             return Markup('<span class="mark {}" role="img" aria-label="{} circle"></span>').format(name, name)
+        case "sign":
+            return Markup('<span class="sign" aria-hidden="true">{}</span>').format(_SIGNS[body])
         case "bold":
             return Markup("<strong>{}</strong>").format(_plain(body))
         case "italic":

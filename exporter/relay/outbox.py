@@ -44,6 +44,13 @@ class Job(msgspec.Struct, frozen=True):
     broadcast: bool = False
 
 
+class Undelivered(msgspec.Struct, frozen=True):
+    """The body of a dead letter of Slack's: an episode whose message, or the lines of whose thread, it refused."""
+
+    episode: Episode
+    lines: tuple[Line, ...] = ()
+
+
 class Closed(msgspec.Struct, frozen=True):
     """What cannot be called now: groups that are being served, episodes that failed, channels and methods that wait."""
 
@@ -164,8 +171,24 @@ def _thread(db: sqlite3.Connection, names: dict[str, str], new_mark: str) -> Job
         lines=lines[: len(rows)],
         line_ids=ids,
         broadcast=any(one[2] for one in rows),
-        waiting_since=min(one[3] for one in rows),
+        # a held line waited for the later one, not for Slack
+        waiting_since=min((one[3] for one in rows if not one[5]), default=rows[0][3]),
     )
+
+
+def add_note(db: sqlite3.Connection, group_id: int, number: int, line: Line, received: float, *, live: bool) -> bool:
+    """Add a line to the thread of a group's episode; not `live`, in preview, it is only shown.
+
+    Returns False if that episode is forgotten already.
+    """
+    row = db.execute("SELECT id FROM episodes WHERE group_id = ? AND number = ?", (group_id, number)).fetchone()
+    if row is None:
+        return False
+    db.execute(
+        "INSERT INTO lines (episode_id, content, broadcast, held, received, sent) VALUES (?, ?, 0, 0, ?, ?)",
+        (row[0], msgspec.json.encode(line), received, None if live else received),
+    )
+    return True
 
 
 def posted(db: sqlite3.Connection, job: Job, channel: str, ts: str, destination: str) -> None:
@@ -229,11 +252,10 @@ def pauses(db: sqlite3.Connection, now: float) -> dict[str, float]:
 
 def undeliverable(db: sqlite3.Connection, job: Job, code: str, now: float) -> None:
     """Turn what Slack refuses for its form into a dead letter, whatever their number: nobody else has it any more."""
+    body = msgspec.json.encode(Undelivered(job.episode, job.lines))
     if job.what == "lines":
-        body = msgspec.json.encode([line.text for line in job.lines])
         sent(db, job, now)
     else:
-        body = msgspec.json.encode(job.episode)
         shown(db, job)
         db.execute("UPDATE episodes SET mark = NULL WHERE id = ?", (job.episode_id,))
     bury(db, DeadLetter(reason="slack", detail=code, body=body, received=now), limit=None)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ from exporter.relay.settings import SlackSettings
 from exporter.relay.slack import ErrorKind, SlackError
 
 _log = Log("exporter.relay.delivery")
+
+# different errors that are counted apart
+MAX_CODES: Final = 64
 
 Note = Callable[[sqlite3.Connection], None]
 """Writes down what became of a call; runs in a transaction, as often as the disk makes it."""
@@ -89,7 +93,10 @@ class Outcomes:
 
     def _tell(self, outcome: Outcome, error: SlackError, now: float) -> None:
         state, text = self._state, f"{error.kind}: {error.code}"
-        state.errors[error.kind, error.code] = state.errors.get((error.kind, error.code), 0) + 1
+        key = (str(error.kind), error.code)
+        if key not in state.errors and len(state.errors) >= MAX_CODES:
+            key = (str(error.kind), "other")  # codes are Slack's to choose
+        state.errors[key] = state.errors.get(key, 0) + 1
         if state.failing_since is None:
             state.failing_since = now
         if text != state.last_error:

@@ -53,6 +53,11 @@ class Pace:
         """Let nothing of a method or to a channel go for a while; a longer pause stays."""
         self._pauses[what] = max(self._pauses.get(what, 0.0), self._clock() + seconds)
 
+    def pauses(self) -> dict[str, float]:
+        """Return the methods and channels that are left alone, with the seconds until they may be called again."""
+        now = self._clock()
+        return {what: until - now for what, until in self._pauses.items() if until > now}
+
     def resume(self, what: str) -> None:
         """End a pause early."""
         self._pauses.pop(what, None)

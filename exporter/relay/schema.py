@@ -2,7 +2,8 @@
 
 snapshots: what waits, in order of arrival; deleted once delivered. groups and episodes: what was told of each group,
 with the address of its Slack message. lines: what the thread of that message gets, in order. dead_letters: what nobody
-could read or deliver, kept for people. pauses: how long Slack wants to be left alone, over a restart.
+could read or deliver, kept for people. pauses: how long Slack wants to be left alone, over a restart. moments: what
+the relay remembers of the Watchdog.
 Times are seconds since 1970 unless a name says otherwise.
 """
 
@@ -91,8 +92,15 @@ CREATE TABLE pauses (
 );
 """
 
+_VERSION_3: Final = """
+CREATE TABLE moments (
+  what TEXT PRIMARY KEY,
+  moment REAL NOT NULL   -- seconds since 1970
+);
+"""
+
 # one script per version, in order; a released one is never changed
-MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: Final[Sequence[str]] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from exporter.relay.channels import ChannelRoute
+from exporter.relay.vault_settings import Vault
 from exporter.settings import Duration, default, parse_address
 from exporter.settings.exporter import Logs
 from exporter.settings.values import above_zero
@@ -99,6 +100,82 @@ class SlackSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("api_url: expected an address such as https://slack.com/api/")
 
 
+class AccessSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How a server that has locks is asked: name and password, whom to trust, and which certificate to show."""
+
+    username: str = ""
+    # read again whenever it is needed
+    password_file: str | None = None
+    # certificates of the authorities that may have signed the server's; without it the system's
+    ca_file: str | None = None
+    # a client certificate and its key
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse halves."""
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("username: expected password_file beside it, and the other way round")
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file: expected cert_file beside it")
+
+
+EvidenceKind = Literal["cpu", "memory", "disk", "latency", "none"]
+
+_EVIDENCE: Final[dict[str, EvidenceKind]] = {
+    "HostCpu*": "cpu",
+    "HostLoad*": "cpu",
+    "HostMemory*": "memory",
+    "HostSwap*": "memory",
+    "HostOom*": "memory",
+    "HostDisk*": "disk",
+    "HostLatency*": "latency",
+}
+
+
+class EvidenceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Who did it: what the exporter of the machine in trouble knows of the moment goes into the message's thread."""
+
+    # Prometheus, whose list of active targets says where a machine's exporter is; empty: no evidence
+    prometheus_url: str = ""
+    # the job of the exporters
+    job: str = "node"
+    # which alerts, by name (* stands for anything), get what; an annotation `evidence` of the alert wins
+    alerts: dict[str, EvidenceKind] = default(_EVIDENCE)
+    # one request, from the first byte to the last
+    timeout: Duration = default(Duration(2))
+    prometheus: AccessSettings = default(AccessSettings())
+    exporter: AccessSettings = default(AccessSettings())
+
+    def __post_init__(self) -> None:
+        """Refuse an address that is none."""
+        above_zero(self, "timeout")
+        if self.prometheus_url and not _is_web_address(self.prometheus_url):
+            raise ValueError("prometheus_url: expected an address such as http://prometheus.example.com:9090")
+
+
+class WatchdogSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The alert that always fires: as long as it comes, the way from Prometheus to here works."""
+
+    # its name; it is never shown as an alert
+    alertname: str = "Watchdog"
+    # so long it may stay away before Slack is told that the pipeline is silent
+    silent_after: Duration = default(Duration(300))
+    # true: it has to come; false: nobody is told when it does not; left out: once it was seen it has to come
+    expected: bool | None = None
+    # Slack is told again after so long
+    repeat_after: Duration = default(Duration(4 * 3600))
+    # holds an address outside that is called while all is well; whoever runs it tells when the calls stay away
+    heartbeat_url_file: str | None = None
+    heartbeat_interval: Duration = default(Duration(60))
+
+    def __post_init__(self) -> None:
+        """Refuse durations of nothing and an alert without a name."""
+        above_zero(self, "silent_after", "repeat_after", "heartbeat_interval")
+        if not self.alertname:
+            raise ValueError("alertname: expected a name such as Watchdog")
+
+
 class Relay(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Settings of `hostwatch relay`; all but `token_file` have a default that works."""
 
@@ -109,6 +186,10 @@ class Relay(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     # the address under which people reach the relay's page; messages link to it
     external_url: str | None = None
     slack: SlackSettings = default(SlackSettings())
+    evidence: EvidenceSettings = default(EvidenceSettings())
+    watchdog: WatchdogSettings = default(WatchdogSettings())
+    # where the bot token and channels come from, in place of slack.token_file
+    vault: Vault | None = None
     log: Logs = default(Logs())
     limits: Limits = default(Limits())
     http: RelayHttp = default(RelayHttp())
@@ -119,5 +200,7 @@ class Relay(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             parse_address(self.listen)
         except ValueError as err:
             raise ValueError(f"listen: {err}") from err
+        if self.vault is not None and self.slack.token_file is not None:
+            raise ValueError("vault: expected either this or slack.token_file, not both: nothing falls back to a file")
         if self.external_url is not None and not _is_web_address(self.external_url):
             raise ValueError("external_url: expected an address such as https://relay.example.com/")

@@ -7,6 +7,7 @@ leaves this module, since their response carries the request's Authorization hea
 import errno
 import http.client
 import logging
+import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -107,6 +108,8 @@ _KINDS: Final[Mapping[ErrorKind, frozenset[str]]] = {
         }
     ),
 }
+# what Slack's codes look like; no token does
+_CODE: Final = re.compile("[a-z][a-z0-9_]{0,79}")
 # Slack says that some aspect of these may have been done all the same
 _MAYBE_DONE: Final = frozenset({"fatal_error", "internal_error", "request_timeout"})
 # a request that failed so never left this machine
@@ -190,9 +193,11 @@ class Slack:
         try:
             return call(client)
         except SlackApiError as err:
-            raise error_of(err.response) from None
+            error = error_of(err.response)
         except (OSError, http.client.HTTPException, SlackClientError, ValueError) as err:
-            raise _connection_error(err) from None
+            error = _connection_error(err)
+        # raised behind the handlers, so that not even its context leads to theirs
+        raise error
 
 
 def error_of(response: SlackResponse) -> SlackError:
@@ -202,14 +207,14 @@ def error_of(response: SlackResponse) -> SlackError:
     status = int(response.status_code)
     if status == 429 or code in _KINDS[ErrorKind.RATE]:
         return SlackError(ErrorKind.RATE, "ratelimited", retry_after=_retry_after(response.headers), status=status)
-    if not code.isascii() or " " in code or not code:
-        # HTML of a proxy or an outage, where slack_sdk tells a sentence instead of a code
+    if not _CODE.fullmatch(code):
+        # HTML of a proxy or an outage, where slack_sdk tells a sentence; or somebody repeats what was sent to him
         return SlackError(ErrorKind.TRANSIENT, f"http_{status}", ambiguous=status >= 500, status=status)
     for kind, codes in _KINDS.items():
         if code in codes:
             return SlackError(kind, code, status=status)
     # what nobody has told us of is tried again for as long as it takes: dropping it could drop an alert
-    return SlackError(ErrorKind.TRANSIENT, code[:80], ambiguous=code in _MAYBE_DONE or status >= 500, status=status)
+    return SlackError(ErrorKind.TRANSIENT, code, ambiguous=code in _MAYBE_DONE or status >= 500, status=status)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

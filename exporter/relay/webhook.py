@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ from exporter.relay.queue import DurableQueue, StoreError
 from exporter.relay.settings import Relay
 from exporter.relay.storage import Arrival, DeadLetter, StoreFullError
 from exporter.relay.token import Token
+from exporter.relay.watchdog import Watchdog, split
 
 _log = Log("exporter.relay.webhook")
 
@@ -64,8 +66,10 @@ class Webhook:
         metrics: Metrics,
         *,
         on_stored: Callable[[], None],
+        watchdog: Watchdog,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._watchdog, self._alertname = watchdog, settings.watchdog.alertname
         self._limits, self._body_timeout = settings.limits, settings.http.body_timeout
         self._token, self._queue, self._metrics = token, queue, metrics
         self._on_stored, self._clock = on_stored, clock
@@ -171,6 +175,13 @@ class Webhook:
             await self._bury(DeadLetter(reason=err.reason, detail=str(err), body=body, received=now))
             raise Refusal(400, err.reason, str(err)) from err
         self._check_version(snapshot)
+        beat, rest = split(snapshot, self._alertname)
+        if beat:
+            await self._beat()
+        if rest is None:
+            return
+        if rest is not snapshot:
+            snapshot, body = rest, msgspec.json.encode(rest)
         await self._store(
             Arrival(
                 receiver=snapshot.receiver,
@@ -188,6 +199,15 @@ class Webhook:
         if not snapshot.version_known:
             self._metrics.other_versions.inc()
             _log.warning("payload of another version, read as version 4", version=snapshot.version)
+
+    async def _beat(self) -> None:
+        """Let the Watchdog's coming be noted on disk."""
+        try:
+            await asyncio.wait_for(self._watchdog.beat(), STORE_SECONDS)
+        except StoreFullError as err:
+            raise Refusal(503, "queue_full", f"the queue is full: {err}") from err
+        except (StoreError, TimeoutError) as err:
+            raise Refusal(503, "store", "not stored: the disk is full, failing or too slow") from err
 
     async def _store(self, arrival: Arrival) -> None:
         try:

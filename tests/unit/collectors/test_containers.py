@@ -216,9 +216,11 @@ def test_socket_that_goes_and_comes_back(tmp_path: Path) -> None:
         with FakeEngine(tmp_path / "docker.sock", every_state()):
             assert collect(collector)
             assert collector.last
+            assert collector.last_at is not None
         with pytest.raises(NoData):
             collect(collector)
         assert collector.last == ()
+        assert collector.last_at is None
         assert open_files() == before, "nothing is left open"
 
 
