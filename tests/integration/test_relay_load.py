@@ -143,7 +143,7 @@ def test_durable_intake_beside_sqlite_alone(
         for turn in range(count // 2):  # in turns, as the machine has other things to do
             alone = commits_per_second(tmp_path / f"alone-{turn}.db", 0.5)
             ratios.append(requests_per_second(tmp_path, relay, 2) / alone)
-            until(lambda: relay.metric("relay_queue_depth") == 0, "all is read", seconds=30, every=0.1)
+            until(lambda: relay.metric("relay_queue_snapshots") == 0, "all is read", seconds=30, every=0.1)
     ratio = statistics.median(ratios)
     with capsys.disabled():
         print(f"\ndurable intake / commits of SQLite alone ({alone:.0f}/s): {ratio:.2f}")
