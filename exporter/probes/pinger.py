@@ -21,8 +21,9 @@ from exporter.settings.probes import PingSettings
 
 log = Log(__name__)
 
-# the grain in which packets are spread, and how many go together at most where targets are many: 25 are 2.5 kB
-_GRAIN: Final = 0.25
+# how late a packet may be and the next one keep its time all the same
+_SLACK: Final = 0.25
+# how many packets go together at most: 25 are 2.5 kB, and each group of them wakes this process up
 _TOGETHER: Final = 25
 # a timer this late means that this process was stopped, or the whole machine: what got lost then, nobody knows
 _STALL: Final = 1.0
@@ -111,7 +112,7 @@ class Pinger:
         for turn in range(self._settings.count):
             if turn:
                 stalled |= await _sleep_until(next_at)
-            next_at = max(next_at, loop.time() - _GRAIN) + self._settings.packet_interval
+            next_at = max(next_at, loop.time() - _SLACK) + self._settings.packet_interval
             self._wire.read()
             for target in targets:
                 if target.address is not None:
@@ -174,5 +175,5 @@ def _suspended() -> float:
 
 def spread(targets: Sequence[Target], seconds: float) -> list[tuple[float, Sequence[Target]]]:
     """Return the targets in small groups, each with its own moment within the given time."""
-    groups = min(max(round(seconds / _GRAIN), -(-len(targets) // _TOGETHER), 1), max(len(targets), 1))
+    groups = max(-(-len(targets) // _TOGETHER), 1)
     return [(seconds * group / groups, targets[group::groups]) for group in range(groups)]
