@@ -10,7 +10,7 @@ DEV_STAMP := .venv/dev.stamp
 SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run tests/support/systemd_image.sh
 # what tests run beside Python's packages
 TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3 iproute2 iputils-ping e2fsprogs wrk dbus-daemon openssl \
-  docker.io busybox-static mmdebstrap prometheus-blackbox-exporter
+  docker.io busybox-static mmdebstrap prometheus-blackbox-exporter chromium fonts-dejavu-core prometheus-process-exporter
 # and what they compare with as the next release has it
 NEXT_RELEASE_PACKAGES := prometheus-node-exporter
 UV := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -97,4 +97,4 @@ test-packages:
 	@sh tests/support/systemd_image.sh .local/machines bookworm || [ $$? -eq 3 ]
 
 bench-packages:
-	@sh stack/apt.sh prometheus-node-exporter
+	@sh stack/apt.sh prometheus-node-exporter prometheus-process-exporter

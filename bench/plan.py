@@ -25,6 +25,8 @@ class Plan:
     load_seconds: float
     device_blocks: int
     device_scrapes: int
+    process_blocks: int
+    process_scans: int
     load_connections: int = 64
 
 
@@ -44,6 +46,8 @@ FULL: Final = Plan(
     load_seconds=12.0,
     device_blocks=5,
     device_scrapes=100,
+    process_blocks=5,
+    process_scans=5,
 )
 QUICK: Final = Plan(
     name="quick",
@@ -61,4 +65,6 @@ QUICK: Final = Plan(
     load_seconds=1.0,
     device_blocks=3,
     device_scrapes=15,
+    process_blocks=1,
+    process_scans=1,
 )

@@ -23,6 +23,7 @@ from bench.peers import (
     PEER_T10,
     PEER_T10_STRICT,
 )
+from bench.process_scan import CASES
 from bench.summary import Record, Summary, mean, median, ratio
 
 
@@ -66,11 +67,16 @@ LOCKED_T: Final = Pair("T, locked / open", OURS_T_LOCKED, OURS_T)
 MORE: Final = Pair("T10", OURS_MORE, PEER_MORE)
 MORE_NETCLASS: Final = Pair("T10 and netclass", OURS_MORE_NETCLASS, PEER_MORE_NETCLASS)
 
+# the groups' rows, and for the largest crowd the lists' alone, which is what there is without settings
+SCANS: Final = tuple(Pair(case.name, case.server("groups"), case.server("peer")) for case in CASES)
+LISTS: Final = tuple(Pair(f"{case.name}, lists only", case.server("top"), case.server("peer")) for case in CASES[2:])
+
 # whose goals these are
 SKELETON: Final = "skeleton"
 WHOLE: Final = "whole exporter"
 LOCKS: Final = "locks"
 HISTORY: Final = "history"
+PROCESSES: Final = "processes"
 PROBES: Final = "probes, processes, containers"
 
 
@@ -150,6 +156,13 @@ MEASURES: Final = (
         (WATCHING,),
         {WATCHING.name: Goal(1.5, absolute=True, subject=PROBES)},
         mean,
+    ),
+    Measure(
+        "process_scan",
+        "CPU per process and scan",
+        FEW_MICROSECONDS,
+        (*SCANS, *LISTS),
+        {pair.name: Goal(0.05, subject=PROCESSES) for pair, case in zip(SCANS, CASES, strict=True) if case.active < 1},
     ),
     Measure("rss_idle", "resident memory, before scrapes", KIBIBYTES, _WITH_LOCKS, _MEMORY),
     Measure("rss", "resident memory, after scrapes", KIBIBYTES, _WITH_LOCKS, _MEMORY),

@@ -25,6 +25,7 @@ from bench.measure import (
 )
 from bench.peers import Contestant, Sides
 from bench.plan import Plan
+from bench.process_scan import CASES, measure_process_scans
 from bench.servers import start
 from bench.summary import Record
 from bench.watching import measure_watching
@@ -60,6 +61,7 @@ def steps_of(plan: Plan) -> int:
         + plan.load_blocks * len(_MAIN)
         + (plan.cold_starts + 1) * len(_MAIN)
         + plan.device_blocks * 8
+        + len(CASES)
     )
 
 
@@ -76,6 +78,7 @@ def run(hostwatch: Path, plan: Plan, step: Step) -> Outcome:
         notes = _measure(measured, (sides.quiet(), sides.sampled()), folder, plan, record, step)
         measure_watching(sides, folder, plan, record, step)
         measure_devices(sides, folder, plan, record, step)
+        measure_process_scans(folder, plan, record, step)
     return Outcome(machine, plan, record, notes)
 
 

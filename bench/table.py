@@ -21,7 +21,11 @@ LEGEND: Final = (
     ),
     (
         "Goals are of the skeleton (six collectors, the hot path), the whole exporter (all collectors), its locks (TLS "
-        "and passwords) and its history (the sampler)."
+        "and passwords), its history (the sampler) and its processes (groups and lists)."
+    ),
+    (
+        "CPU per process and scan: in the node_exporter column is process-exporter, with one group per name as ours; "
+        "of both the rows are made too, of process-exporter also served. Our scans are those of an interval of 10 s."
     ),
     (
         "Figures are medians of interleaved blocks with lowest and highest; "

@@ -129,7 +129,9 @@ _EVIDENCE: Final[dict[str, EvidenceKind]] = {
     "HostSwap*": "memory",
     "HostOom*": "memory",
     "HostDisk*": "disk",
+    "HostInodes*": "disk",
     "HostLatency*": "latency",
+    "Ping*": "latency",
 }
 
 

@@ -68,7 +68,7 @@ def _tell(relay: RelayProcess, slack: FakeSlack) -> None:
     until(lambda: relay.metric("relay_heartbeats_total") >= 1)
     latency = alert("ServiceDown", "api-03", labels={"severity": "critical"}, startsAt=_ago(50))
     latency["annotations"]["summary"] = "checkout on api-03 does not answer (refused)"
-    latency["annotations"]["description"] = "The check `checkout` has failed for 2 minutes."
+    latency["annotations"]["description"] = "The check has failed for 2 minutes."
     told(latency, group="service")
     told(resolved(latency, _ago(38)), group="service")
     disk = alert("HostDiskFull", "db-01:9100", labels=_DISK, annotations=_STORY, startsAt=_ago(12))
@@ -93,7 +93,7 @@ def main(file: Path) -> None:
         folder = Path(name)
         with scene(folder / "relay") as relay:
             url = f"http://127.0.0.1:{relay.port}/?refresh=off"
-            Browser(folder / "chromium").screenshot(url, file.resolve(), 900, 1500)
+            Browser(folder / "chromium").screenshot(url, file.resolve(), 900, 1960)
 
 
 if __name__ == "__main__":

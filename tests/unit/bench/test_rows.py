@@ -84,7 +84,7 @@ def test_a_lock_is_compared_with_ours_without() -> None:
 def test_every_goal_says_whose_it_is() -> None:
     rows = [row for row in make_rows(Record()) if row.goal]
     assert all(row.goal.subject for row in rows)
-    assert {"skeleton", "whole exporter", "locks", "history"} <= {row.goal.subject for row in rows}
+    assert {"skeleton", "whole exporter", "locks", "history", "processes"} <= {row.goal.subject for row in rows}
 
 
 def test_every_goal_stands_in_a_row() -> None:

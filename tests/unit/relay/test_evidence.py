@@ -250,6 +250,7 @@ def test_a_line_comes_after_its_message_in_slack(world: World) -> None:
 KINDS = {
     "by name": ({}, "HostCpuHigh", "cpu"),
     "by pattern": ({}, "HostMemoryVeryHigh", "memory"),
+    "of pings": ({}, "PingLatencyHigh", "latency"),
     "by annotation": ({"evidence": "disk"}, "MyOwn", "disk"),
     "annotation against it": ({"evidence": "none"}, "HostCpuHigh", "none"),
     "no such kind": ({"evidence": "http://evil.example"}, "HostCpuHigh", "cpu"),

@@ -3,12 +3,14 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.relay.findings import MAX_TEXT, parse_findings, tell
 from exporter.relay.intake import Alert
+from exporter.web import evidence as web
 from tests.support.effort import tries
 from tests.support.fake_fleet import EVIDENCE
 from tests.support.relay import START
@@ -67,6 +69,24 @@ def test_the_top_three_are_told(kind: Any) -> None:
 def test_the_disk_and_the_target_of_the_alert_come_first() -> None:
     assert "\n• /: 40 % full\n• /data" in (told("disk", mountpoint="/") or "")
     assert "\n• gw: 1 ms, 0 % lost\n• db-02" in (told("latency", target="gw") or "")
+
+
+def test_what_the_exporter_answers_is_read() -> None:
+    made = web.Evidence(
+        at="2026-11-20T15:06:21Z",
+        sample=web.SampleTime("2026-11-20T15:06:20Z", 1795187180.0),
+        host=web.Host(cpu_usage_ratio=0.97),
+        filesystems=[web.FileSystem("/", 0.4)],
+        latency=[web.Latency("gw", loss_ratio=1.0)],
+        services=[web.Service("web", "http", up=False)],
+        processes=[web.Process("sh", 1, 0.5, 1024)],
+        containers=[web.Container("web", "web:1", memory_bytes=2048)],
+    )
+    found = parse_findings(msgspec.json.encode(made))
+    assert (found.host.cpu_usage_ratio, found.host.memory_usage_ratio) == (0.97, None)
+    assert [(one.target, one.latency_seconds, one.loss_ratio) for one in found.latency] == [("gw", None, 1.0)]
+    assert [(one.name, one.written_bytes_per_second) for one in found.processes] == [("sh", None)]
+    assert [(one.name, one.cpu_cores, one.memory_bytes) for one in found.containers] == [("web", None, 2048.0)]
 
 
 BARE = {"sample": EVIDENCE["sample"], "host": {}}
