@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.relay import looks, wording
+from exporter.relay import lines, looks, wording
 from exporter.relay.episodes import Group, apply
 from exporter.relay.intake import parse_snapshot
 from exporter.relay.message import MAX_BLOCKS, MAX_SECTION, MAX_TOTAL, render
@@ -174,6 +174,24 @@ def test_any_alerts_make_a_message_that_slack_takes_and_nobody_can_inject_into(
         *("span", "/span", "strong", "/strong", "em", "/em", "time", "/time", "a", "/a", "br"),
     }
     assert set(re.findall(r' href="(\w+):', html)) <= {"http", "https"}
+
+
+@given(st.lists(st.lists(ALERTS, min_size=1, max_size=6), min_size=1, max_size=5))
+@settings(max_examples=tries(100), deadline=None)
+def test_any_course_of_alerts_makes_a_thread_that_slack_takes_and_nobody_can_inject_into(course: Any) -> None:
+    group, told = Group(), []
+    for alerts in course:
+        after = apply(group, parse_snapshot(json.dumps({"groupKey": "g", "alerts": alerts}).encode()))
+        if after != group and after.episode is not None:
+            told += [change.line for change in lines.changes(group.episode, after.episode)]
+        group = after
+    while told:
+        part = lines.fitting(told)
+        told = told[len(part) :]
+        text = lines.thread_text(part)
+        assert 0 < wording.width(text) <= 3000
+        assert set(re.findall(r"<([^>]{0,6})", text)) <= {"!date^"}
+        assert not re.search(r"&(?!amp;|lt;|gt;)", text)
 
 
 def message_of(body: bytes) -> Any:
