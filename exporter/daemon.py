@@ -40,6 +40,8 @@ log = logs.Log(__name__)
 
 # SIGTERM to end takes at most this long for answers under way; a hung collector's thread is not waited for
 STOP_SECONDS: Final = 1.0
+# malloc.h
+_M_ARENA_MAX: Final = -8
 # a check is first tried within 15 s, and takes 5 s at most as a rule
 WARM_UP_SECONDS: Final = 20.0
 
@@ -234,11 +236,26 @@ def _locks(web_config: Path) -> "Locks":
     return Locks(web_config)
 
 
+def _share_one_heap() -> None:
+    """Let all threads allocate from one heap (mallopt(3), M_ARENA_MAX).
+
+    glibc gives each busy thread a heap of its own, of which most stays empty: a quarter of a megabyte for our few.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes  # noqa: PLC0415 -- not everywhere
+
+    try:
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    except AttributeError:  # another C library
+        return
+
+
 def run(config: Path | None, overrides: Mapping[str, object], web_config: Path | None = None) -> None:
     """Run the exporter until it is told to end. Raises SettingsError and ListenError for what the user can mend."""
     settings = override(Exporter() if config is None else load(config, Exporter), overrides)
     logs.setup(settings.log.format, settings.log.level)
-
+    _share_one_heap()
     locks = None if web_config is None else _locks(web_config)
 
     async def serve() -> None:
