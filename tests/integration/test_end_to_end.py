@@ -101,7 +101,7 @@ def test_a_busy_cpu_becomes_a_message_that_is_resolved_when_the_load_ends(
     assert firing is not None
     assert before is None or firing["episode"] > before["episode"]
     assert firing["labels"] == {"alertname": ALERT, "instance": "localhost"}
-    assert "above 80 % on average for 5 minutes" in str(firing["message"])
+    assert "above its threshold on average for 5 minutes" in str(firing["message"])
     load.terminate()
     load.wait(10)
     hops.reached("the load has ended: the average is at 80 % or below", lambda: (busy(stack) or 1) <= 0.8, 90)

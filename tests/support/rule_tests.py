@@ -3,14 +3,18 @@
 An entry gives the series of each kind of test; this module writes them out sample by sample and has promtool judge:
 
 - `bad`: series in trouble, `at`: by when the alert fires, with which `labels` and which `description` (kind *fires*)
-- `below`: by name, what of `bad` is different where it must stay silent (*silent just below*)
-- `before`: a moment at which it must still be silent (*silent before its time*)
+- `below`: by name, what of `bad` is different where it must stay silent (*silent just below*); there at
+  `at` and at twice that, but with `once`
+- `also`: by name, what of `bad` is different where it fires as well
+- `before`: a moment at which it must still be silent, 0s: the sample before the trouble (*silent before its time*)
 - `missing`: `nothing` (no series at all) and `gap` (failed scrapes neither resolve nor restart it) (*missing data*)
-- `resolved`: a moment at which it is over, when after `at` the series become as in `good`, else the first of `below`
+- `resolved`: a moment at which it is over, when after `at` the series become as in `then`, else as in the first of
+  `below`, which also is the good time; `kept`: one at which it is kept firing (*resolves*)
 - `override`: `alert_off`, and cases with a `threshold` of the host or the subject and whether it then `fires`
 
-All times count from the beginning of the trouble, which `prelude` of good time may come before.
-A series is a number (a gauge), `+N` (a counter that grows by N a sample), `B+N` (from B on) or `_` (not there).
+All times count from the beginning of the trouble, which `prelude` of good time may come before (not with `from_start`).
+A series is a number (a gauge), `+N` (a counter that grows by N a sample), `B+N` (from B on), `_` (not there), or a list
+of such, each with the number of its samples; the last goes on.
 """
 
 import re
@@ -33,12 +37,14 @@ KINDS: Final = {
     "override": ("override",),
 }
 _TARGET: Final = {"instance": "web-01", "job": "node"}
+# keys of a case that are no series
+_ASIDE: Final = frozenset({"from_start", "once"})
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 RUNBOOK_URL: Final = "https://runbooks.example.com/"
 DASHBOARD_URL: Final = "https://grafana.example.com/d/hostwatch-host"
 
 Entry = Mapping[str, Any]
-Series = dict[str, str]
+Series = dict[str, Any]
 
 
 def tables() -> dict[str, dict[str, Entry]]:
@@ -62,19 +68,20 @@ def seconds(text: str) -> int:
 
 
 class Tests:
-    """What promtool is given for one alert; `rule` is as in the rule file."""
+    """What promtool is given for one alert."""
 
     __test__ = False
 
-    def __init__(self, name: str, entry: Entry, rule: Mapping[str, Any]) -> None:
-        self.name, self.entry, self.rule = name, entry, rule
+    def __init__(self, name: str, entry: Entry) -> None:
+        self.name, self.entry = name, entry
         self.step = seconds(entry.get("step", "15s"))
         self.prelude = seconds(entry.get("prelude", "0s"))
         self.at = self.prelude + seconds(entry["at"])
+        self.ends = self.at if entry.get("once") else 2 * self.at
         self.target: dict[str, str] = entry.get("target", _TARGET)
-        self.bad = {**self._up(), **self._named(entry["bad"])}
-        self.below = {what: {**self.bad, **self._named(change or {})} for what, change in entry["below"].items()}
-        self.good = {**self.bad, **self._named(entry["good"])} if "good" in entry else next(iter(self.below.values()))
+        bad = {**self._up(), **self._named(entry["bad"])}
+        self.good = {**bad, **self._named(next(iter(entry["below"].values())))}
+        self.bad = {**dict.fromkeys(self.good, "_"), **bad}
 
     def all(self) -> list[dict[str, Any]]:
         """Return the tests of all kinds."""
@@ -84,7 +91,7 @@ class Tests:
         return {f"up{_braces(self.target)}": "1"}
 
     def _named(self, series: Mapping[str, Any]) -> Series:
-        return {self._with_target(key): str(value) for key, value in series.items()}
+        return {self._with_target(key): value for key, value in series.items() if key not in _ASIDE}
 
     def _with_target(self, key: str) -> str:
         name, _, labels = key.partition("{")
@@ -93,10 +100,13 @@ class Tests:
 
     def _fires(self) -> Iterator[dict[str, Any]]:
         fired = {"alertname": self.name, "eval_time": f"{self.at}s", "exp_alerts": [self._alert()]}
-        before = self.prelude + seconds(self.entry["before"])
+        before = self.prelude + (seconds(self.entry["before"]) or -self.step)
         silent = {"alertname": self.name, "eval_time": f"{before}s", "exp_alerts": []}
         yield self._test("fires", self._phases(self.bad), alert_rule_test=[fired])
         yield self._test("silent before its time", self._phases(self.bad), alert_rule_test=[silent])
+        for what, change in self.entry.get("also", {}).items():
+            series = self._phases({**self.bad, **self._named(change)})
+            yield self._test(f"fires: {what}", series, **self._firing(self.at))
 
     def _alert(self) -> dict[str, Any]:
         labels = {**self.target, **self.entry.get("labels", {}), "severity": self.entry["severity"]}
@@ -113,8 +123,11 @@ class Tests:
         return {"exp_labels": wanted, "exp_annotations": texts}
 
     def _below(self) -> Iterator[dict[str, Any]]:
-        for what, series in self.below.items():
-            yield self._test(f"silent: {what}", self._phases(series), **self._silent(self.at, 2 * self.at))
+        for what, change in self.entry["below"].items():
+            series = {**self.bad, **self._named(change)}
+            values = self._phases(series, first=series if change.get("from_start") else None)
+            times = (self.at,) if change.get("once") else (self.at, self.ends)
+            yield self._test(f"silent: {what}", values, **self._silent(*times))
 
     def _missing(self) -> Iterator[dict[str, Any]]:
         yield self._test("missing data, nothing at all", {}, **self._silent(self.at))
@@ -122,37 +135,43 @@ class Tests:
         first, second = (self.prelude + self.at) // 2 // step, self.at // step + 2
         for key in values:
             for lost in (first, second):
-                values[key][lost] = "0" if key.startswith("up{") else "stale"
+                if values[key][lost] != "_":
+                    values[key][lost] = "0" if key.startswith("up{") else "stale"
         times = [self.at + n * step for n in range(4)]
         yield self._test("missing data, failed scrapes", values, **self._firing(*times))
 
     def _resolves(self) -> Iterator[dict[str, Any]]:
-        values = self._phases(self.bad, then=self.good)
-        fired, over = self._firing(self.at), self._silent(self.prelude + seconds(self.entry["resolved"]))
-        both = {"promql_expr_test": fired["promql_expr_test"] + over["promql_expr_test"]}
-        yield self._test("resolves", values, **both)
+        then = {**self.good, **self._named(self.entry.get("then", {}))}
+        over = self.prelude + seconds(self.entry["resolved"])
+        firing = [self.at, *(self.prelude + seconds(self.entry[key]) for key in ("kept",) if key in self.entry)]
+        judged = self._firing(*firing)["promql_expr_test"] + self._silent(over)["promql_expr_test"]
+        yield self._test("resolves", self._phases(self.bad, then=then), promql_expr_test=judged)
 
     def _overrides(self) -> Iterator[dict[str, Any]]:
         for what, case in self.entry["override"].items():
+            base, fires, value = self.bad, False, "1"
             if what == "alert_off":
-                labels = {**self.target, "alert": self.name, **(case or {})}
-                extra, fires, base = f"host_alert_off{_braces(labels)}", False, self.bad
-                value = "1"
+                extra = "host_alert_off" + _braces({**self.target, "alert": self.name, **(case or {})})
             else:
                 labels = {**self.target, "threshold": case["threshold"], **case.get("labels", {})}
-                extra, fires, value = f"host_threshold_override{_braces(labels)}", case["fires"], str(case["value"])
-                base = self.below[case["with"]] if "with" in case else self.bad
-            judged = self._firing(self.at) if fires else self._silent(self.at, 2 * self.at)
-            yield self._test(f"override: {what}", self._phases({**base, extra: value}), **judged)
+                extra, fires, value = "host_threshold_override" + _braces(labels), case["fires"], str(case["value"])
+                base = {**self.bad, **self._named(self.entry["below"].get(case.get("with"), {}))}
+            judged = self._firing(self.at) if fires else self._silent(self.at, self.ends)
+            values = self._phases(base)
+            yield self._test(f"override: {what}", {**values, extra: [value] * self._total()}, **judged)
 
-    def _phases(self, series: Series, then: Series | None = None) -> dict[str, list[str]]:
-        total = (self.prelude + max(2 * self.at, seconds(self.entry["resolved"]))) // self.step + 6
-        turn, worse = self.at // self.step + 1, self.prelude // self.step
+    def _total(self) -> int:
+        return max(self.ends, self.prelude + seconds(self.entry["resolved"])) // self.step + 6
+
+    def _phases(self, series: Series, then: Series | None = None, first: Series | None = None) -> dict[str, list[str]]:
+        """Return the samples: of the good time (or `first`), of the trouble, and after `at` as in `then`."""
+        turn, worse, total = self.at // self.step + 1, self.prelude // self.step, self._total()
         out = {}
         for key, bad in series.items():
-            good = self.good.get(key, bad)
-            specs = [good] * worse + [bad] * (turn - worse) + [then.get(key, bad) if then else bad] * (total - turn)
-            out[key] = _samples(specs)
+            good = (first or self.good).get(key, bad)
+            after = then.get(key, bad) if then else bad
+            specs = _spread(good, worse) + _spread(bad, turn - worse if then else total - worse)
+            out[key] = _samples(specs + (_spread(after, total - turn) if then else []))
         return out
 
     def _firing(self, *times: int) -> dict[str, Any]:
@@ -174,6 +193,14 @@ class Tests:
 
 def _braces(labels: Mapping[str, str]) -> str:
     return "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+
+
+def _spread(spec: Any, count: int) -> list[str]:
+    """Return what each of `count` samples has to be."""
+    if not isinstance(spec, list):
+        return [str(spec)] * count
+    parts = [str(part) for number, part in spec for _ in range(number)]
+    return (parts + [str(spec[-1][1])] * count)[:count]
 
 
 def _samples(specs: list[str]) -> list[str]:
