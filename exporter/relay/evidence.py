@@ -7,6 +7,7 @@ choose whom this relay talks to.
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -205,6 +206,7 @@ class Witness:
     def __init__(self, settings: EvidenceSettings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._monotonic = settings, monotonic
         self._targets: tuple[float, tuple[Target, ...]] = (float("-inf"), ())
+        self._asking = threading.Lock()
 
     def ask(self, question: Question) -> str:
         """Return the evidence for one alert as text. Raises NoEvidenceError."""
@@ -225,12 +227,13 @@ class Witness:
         return text
 
     def _base(self, instance: str) -> str:
-        """Return the address of an instance's evidence."""
-        asked, targets = self._targets
-        found = _find(targets, self._settings.job, instance)
-        age = self._monotonic() - asked
-        if age >= (NO_TARGET_SECONDS if found is None else TARGETS_SECONDS):
-            found = _find(self._fetch_targets(), self._settings.job, instance)
+        """Return the address of an instance's evidence; of several threads one asks Prometheus, for all."""
+        with self._asking:
+            asked, targets = self._targets
+            found = _find(targets, self._settings.job, instance)
+            age = self._monotonic() - asked
+            if age >= (NO_TARGET_SECONDS if found is None else TARGETS_SECONDS):
+                found = _find(self._fetch_targets(), self._settings.job, instance)
         if found is None:
             raise NoEvidenceError("no_target", f"Prometheus scrapes no {self._settings.job} of that instance")
         return evidence_url(found)
