@@ -390,7 +390,11 @@ def _cost(child: Child, scrapes: int) -> float:
     return (_cpu(child) - start) / scrapes
 
 
-def test_fifty_containers_cost_less_than_three_milliseconds_a_scrape(clean: Engine, tmp_path: Path) -> None:
+def test_fifty_containers_cost_less_than_three_milliseconds_a_scrape(
+    clean: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("COV")]:  # to be measured takes longer than to work
+        monkeypatch.delenv(name)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: run(clean, f"web{number:02}"), range(50)))
     with (
