@@ -1,5 +1,6 @@
 """Nothing is lost: alerts come and go while the relay, Slack, the disk or the clock fails at a random instant."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -46,12 +47,9 @@ def relay_dies(relay: RelayProcess, dice: random.Random) -> Iterator[None]:
 def disk_is_full(relay: RelayProcess, _dice: random.Random) -> Iterator[None]:
     """Fill the file system of the queue; what is taken is on disk, what does not fit is refused."""
     ballast = relay.database.parent / "ballast"
-    with open(ballast, "wb") as file:
-        try:
-            while True:
-                file.write(b"\0" * 65536)
-        except OSError:
-            pass
+    with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):  # what is buffered fails at the end
+        while True:
+            file.write(b"\0" * 65536)
     yield
     ballast.unlink()
 
