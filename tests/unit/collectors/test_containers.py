@@ -289,7 +289,8 @@ def test_two_thousand_containers_are_bounded_in_series_and_time(fake: FakeEngine
         start = time.thread_time()
         block = budget.keep("containers", collect(collector))
         spent.append(time.thread_time() - start)
-    assert max(spent) < 1, spent
+    # coverage, where it watches, takes longer than what it watches
+    assert max(spent) < (1 if sys.gettrace() is None else 4), spent
     rows = block.split(b"\n")
     assert sum(row.startswith(b"host_container_state{") for row in rows) == DEFAULT_PER_FAMILY
     assert sum(row.startswith(b"host_container_exit_code{") for row in rows) == 200, "all are inspected by now"
