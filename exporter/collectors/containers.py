@@ -93,11 +93,12 @@ class ContainerStates:
 
         Raises NoData without a socket or permission, EngineError when there is no list of containers to be had.
         """
+        reading = None
         try:
             reading = self._read()
-        except Exception:
-            self.last, self.last_at = (), None
-            raise
+        finally:
+            if reading is None:
+                self.last, self.last_at = (), None
         self.last = tuple(_use_of(one, usage) for one, usage in reading.uses)
         self.last_at = self._clock()
         return reading.block

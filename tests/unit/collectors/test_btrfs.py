@@ -10,7 +10,7 @@ from exporter.collectors.btrfs import Btrfs, Device, ratio_of
 from exporter.kernel import KernelFiles
 from tests.support.trees import TREES, series
 
-FIRST = "0abb23a9-579b-43e6-ad30-227ef47fcb9d"
+FIRST = "2d9b1f52-90c4-4f6d-8a77-31d5c2046be9"
 MOUNTS = "30 1 8:1 / / rw - ext4 /dev/sda1 rw\n31 30 0:9 / /data rw - btrfs /dev/loop25 rw\n"
 
 
