@@ -9,6 +9,7 @@ import pytest
 from exporter.clients.containers import NO_NAME, Container, Containers, is_image_id, parse_image
 from exporter.clients.docker import EngineError
 from tests.support.client import until
+from tests.support.clock import Clock
 from tests.support.fake_engine import (
     FakeContainer,
     FakeEngine,
@@ -22,14 +23,6 @@ from tests.support.fake_engine import (
 )
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def fake(tmp_path: Path) -> Iterator[FakeEngine]:
     with FakeEngine(tmp_path / "docker.sock", every_state()) as fake:
@@ -38,7 +31,7 @@ def fake(tmp_path: Path) -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

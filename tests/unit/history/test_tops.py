@@ -9,13 +9,7 @@ from exporter.collectors.containers import ContainerUse
 from exporter.history import ContainerRow, ProcessRow, Recorder, Tops
 from exporter.history.tops import MAX_BYTES, MAX_LISTS
 from exporter.processes import ProcessUse, Scan
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def use(name: str, cores: float = 0.5, resident: int = 1000, read: float | None = None) -> ProcessUse:

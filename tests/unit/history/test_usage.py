@@ -3,21 +3,15 @@
 import pytest
 
 from exporter.history import MAX_SOURCE_COLUMNS, WINDOW_SECONDS, CpuTime, FileSystemUse, History, Sample, busy_ratios
+from tests.support.clock import Clock
 
 
 def sample(at: float, *cores: tuple[float, float]) -> Sample:
     return Sample(at, tuple(CpuTime(*core) for core in cores), 0.5, None, ())
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def history(*samples: Sample, interval: float = 5) -> tuple[History, Clock]:
-    clock = Clock()
+    clock = Clock(0.0)
     made = History(interval, clock)
     for one in samples:
         made.add(one)

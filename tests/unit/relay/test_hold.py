@@ -5,14 +5,7 @@ import pytest
 from exporter.relay.hold import LONGEST, Hold, backoff
 from exporter.relay.pace import POST
 from exporter.relay.settings import SlackSettings
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture

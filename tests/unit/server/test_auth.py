@@ -14,6 +14,7 @@ from exporter.server.auth import Guard, Memory, parse_basic
 from exporter.server.credentials import BURST, Checker, Seen, Tries, Verified
 from exporter.server.http import Reply, Request, Response
 from exporter.server.limiter import Limiter
+from tests.support.clock import Clock
 
 PAGE = Response(200, b"page")
 
@@ -39,14 +40,6 @@ async def status(guard: Guard, header: bytes | None, client: str = "192.0.2.1") 
     answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
     guard(request(header, client), answer.set_result)
     return (await asyncio.wait_for(answer, 10)).status
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
