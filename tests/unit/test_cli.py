@@ -36,11 +36,17 @@ def hostwatch(*arguments: str | bytes, stdout: int = subprocess.PIPE, **env: str
     )
 
 
+def _sub(command: click.Group, name: str) -> click.Command:
+    found = command.get_command(click.Context(command), name)
+    assert found is not None
+    return found
+
+
 def _commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found = [path]
     if isinstance(command, click.Group):
-        for name, sub in command.commands.items():
-            found += _commands(sub, (*path, name))
+        for name in command.list_commands(click.Context(command)):
+            found += _commands(_sub(command, name), (*path, name))
     return found
 
 
@@ -59,7 +65,7 @@ def _command(path: tuple[str, ...]) -> click.Command:
     command: click.Command = cli.main
     for name in path:
         assert isinstance(command, click.Group)
-        command = command.commands[name]
+        command = _sub(command, name)
     return command
 
 
