@@ -11,8 +11,8 @@ SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run te
 # what tests run beside Python's packages
 TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3 iproute2 iputils-ping e2fsprogs wrk dbus-daemon openssl \
   docker.io busybox-static mmdebstrap prometheus-blackbox-exporter chromium fonts-dejavu-core prometheus-process-exporter
-# and what they compare with as the next release has it
-NEXT_RELEASE_PACKAGES := prometheus-node-exporter
+# and what they compare with, or use, as the next release has it
+NEXT_RELEASE_PACKAGES := prometheus-node-exporter prometheus prometheus-alertmanager docker-compose docker-buildx
 UV := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # a name on the command line wins over these: make up PROMETHEUS_PORT=9190
