@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import debian13, effort, systemd_machine
+from tests.support import debian13, effort, fleet_machines, systemd_machine
 from tests.support import engine as docker
 
 REQUIRE_ALL = os.environ.get("HOSTWATCH_REQUIRE_ALL") == "1"
@@ -35,6 +35,7 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "dbus-daemon": lambda: bool(shutil.which("dbus-daemon")),
     "docker-engine": docker.is_possible,
     "systemd-machine": lambda: bool(systemd_machine.find("bookworm")),
+    "fleet-machines": fleet_machines.is_possible,
     "wrk": lambda: bool(shutil.which("wrk")),
     "chromium": lambda: bool(shutil.which("chromium")),
 }
@@ -57,6 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--rewrite-golden"):  # only what writes: what reads may come before it
         items[:] = [item for item in items if "rewrite_golden" in getattr(item, "fixturenames", ())]
+    for item in items:
+        if item.get_closest_marker("measured"):
+            item.add_marker(pytest.mark.flaky(reruns=3, reruns_delay=5))
     if REQUIRE_ALL:
         return  # `missing_parts_fail` turns what is missing into failures
     for item in items:
@@ -93,6 +97,15 @@ def rewrite_golden(request: pytest.FixtureRequest) -> bool:
 def engine() -> Iterator[docker.Engine]:
     """Run a Docker Engine of our own from the first test that asks to the end: mark it `needs("docker-engine")`."""
     with docker.Engine() as running:
+        yield running
+
+
+@pytest.fixture(scope="session", name="fleet_machines")
+def machines_of_a_fleet(
+    engine: docker.Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[fleet_machines.FleetMachines]:
+    """Run three machines to roll out to and one that monitors: mark it `needs("docker-engine", "fleet-machines")`."""
+    with fleet_machines.FleetMachines(engine, tmp_path_factory.mktemp("fleet")) as running:
         yield running
 
 

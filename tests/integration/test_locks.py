@@ -123,13 +123,13 @@ def test_answers_keep_their_order_while_a_password_is_checked(folder: Path, auth
 
 def test_a_client_that_leaves_while_its_password_is_checked_does_no_harm(folder: Path, authority: Authority) -> None:
     with locked(folder, TLS + users(cost=10)) as child:
-        before = child.sockets
+        before = child.connections
         assert ask(child.port, authority.client(), basic()).status == 200
         for n in range(5):
             with secure(child.port, authority.client()) as sock:
                 sock.sendall(request("/metrics", basic(f"wrong {n}")))
         assert ask(child.port, authority.client(), basic()).status == 200
-        until(lambda: child.sockets <= before, "their connections are gone", seconds=30)
+        until(lambda: child.connections <= before, "their connections are gone", seconds=30)
 
 
 def test_a_client_that_has_said_all_gets_its_answer(folder: Path, authority: Authority) -> None:
@@ -402,15 +402,15 @@ def test_scrapes_beside_idle_handshakes_and_guesses_take_at_most_twice_as_long(
         child, spared = stack.enter_context(locked(folder, text)), stack.enter_context(locked(folder, text))
         socks = [stack.enter_context(secure(one.port, authority.client())) for one in (child, spared)]
         scrape(*socks)
-        quiet, resident, found = child.sockets, child.resident, []
+        quiet, resident, found = child.connections, child.resident, []
         times: tuple[list[float], list[float]] = ([], [])
         while len(found) < TRIES and (not found or found[-1] > 2):
             for _ in range(PHASES):
-                until(lambda: child.sockets <= quiet, "the last attack is over", seconds=15)
+                until(lambda: child.connections <= quiet, "the last attack is over", seconds=15)
                 with ExitStack() as attacks:
                     for kind in lock_attackers.KINDS:
                         attacks.enter_context(attack(kind, child.port, authority.certificate))
-                    until(lambda: child.sockets >= quiet + 190, "they are accepted")
+                    until(lambda: child.connections >= quiet + 190, "they are accepted")
                     for all_of_it, these in zip(times, scrape(*socks), strict=True):
                         all_of_it.extend(these)
                     assert is_let_in(child.port, authority.client(), basic()), "known, on a new connection"
@@ -443,13 +443,13 @@ def test_handshakes_in_number_keep_memory_and_files_bounded(folder: Path, author
     with locked(folder, TLS) as child, secure(child.port, authority.client()) as sock:
         sock.sendall(SCRAPE)
         Reader(sock).answer()
-        before, resident, held = child.sockets, child.resident, []
+        before, resident, held = child.connections, child.resident, []
         try:
             for _ in range(700):
                 held.append(connect(child.port))
                 held[-1].sendall(b"\x16\x03\x01\x02\x00\x01")  # a handshake begins: the server makes its objects
             scrape(sock)
-            assert child.sockets <= before + 256 + 40, "half of max_connections"
+            assert child.connections <= before + 256 + 40, "half of max_connections"
             assert child.resident - resident < 24 * MB
         finally:
             for one in held:
@@ -462,7 +462,7 @@ def test_handshakes_in_number_keep_memory_and_files_bounded(folder: Path, author
         for _ in range(500):
             secure(child.port, client).close()
         assert child.resident - resident < 4 * MB
-        until(lambda: child.sockets <= before + 1, "nothing is left of them")
+        until(lambda: child.connections <= before + 1, "nothing is left of them")
 
 
 def test_a_client_that_never_reads_is_dropped(folder: Path, authority: Authority) -> None:
@@ -470,7 +470,7 @@ def test_a_client_that_never_reads_is_dropped(folder: Path, authority: Authority
     (folder / "web.yml").write_text(TLS)
     arguments = ("--web-config", str(folder / "web.yml"), "--config", str(folder / "exporter.yml"))
     with exporter_running(*arguments) as child:
-        before = child.sockets
+        before = child.connections
         assert is_let_in(child.port, authority.client())
         bare = connect(child.port, receive_buffer=4096)
         with authority.client().wrap_socket(bare, server_hostname="localhost") as sock:
@@ -480,7 +480,7 @@ def test_a_client_that_never_reads_is_dropped(folder: Path, authority: Authority
                     sock.sendall(request("/metrics"))
             except (TimeoutError, ConnectionError, ssl.SSLError):
                 pass
-            until(lambda: child.sockets <= before, "its connection is gone")
+            until(lambda: child.connections <= before, "its connection is gone")
         assert is_let_in(child.port, authority.client())
 
 

@@ -58,13 +58,13 @@ def scrape_beside(kind: str, child: Child, spared: Child, times: tuple[list[floa
     Each begins once the connections before it are gone and its own are accepted: what is told apart is scraping beside
     them and without them, not the moment in which two hundred come at once.
     """
-    quiet = child.sockets
+    quiet = child.connections
     for _ in range(PHASES):
         with attack(kind, child.port):
-            until(lambda: child.sockets >= quiet + HELD.get(kind, 0), "they are accepted")
+            until(lambda: child.connections >= quiet + HELD.get(kind, 0), "they are accepted")
             for all_of_it, these in zip(times, scrape(child.port, spared.port), strict=True):
                 all_of_it.extend(these)
-        until(lambda: child.sockets <= quiet, "the last attack's connections are gone", seconds=15)
+        until(lambda: child.connections <= quiet, "the last attack's connections are gone", seconds=15)
 
 
 def ratio_of_p99(attacked: list[float], undisturbed: list[float]) -> float:
@@ -76,9 +76,9 @@ def pair() -> Iterator[tuple[Child, Child]]:
     with exporter_running() as child, exporter_running() as spared:
         for one in (child, spared):
             until(lambda one=one: one.threads >= 2, "the sampler runs")
-        quiet = child.sockets
+        quiet = child.connections
         scrape(child.port, spared.port)
-        until(lambda: child.sockets <= quiet, "our own connection is gone")
+        until(lambda: child.connections <= quiet, "our own connection is gone")
         yield child, spared
 
 
@@ -126,7 +126,7 @@ def test_many_that_never_read_keep_memory_bounded() -> None:
 def test_half_requests_in_number_keep_memory_bounded() -> None:
     with exporter_running() as child:
         scrape(child.port)
-        before, resident = child.sockets, child.resident
+        before, resident = child.connections, child.resident
         socks = [connect(child.port) for _ in range(300)]
         for sock in socks:
             sock.sendall(b"GET /metrics HTTP/1.1\r\n" + b"".join(b"%x:\r\n" % n for n in range(2500)))
@@ -135,7 +135,7 @@ def test_half_requests_in_number_keep_memory_bounded() -> None:
         for sock in socks:
             sock.close()
         assert grown < 20 * MB, grown
-        until(lambda: child.sockets <= before, "nothing is left of them")
+        until(lambda: child.connections <= before, "nothing is left of them")
 
 
 def test_over_the_limit_the_longest_quiet_connection_makes_room(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_over_the_limit_the_longest_quiet_connection_makes_room(tmp_path: Path) 
         reader = Reader(scraper)
         scraper.sendall(SCRAPE)
         assert reader.answer().status == 200
-        before = child.sockets
+        before = child.connections
         idle = []
         for _ in range(300):
             idle.append(connect(child.port))
@@ -155,7 +155,7 @@ def test_over_the_limit_the_longest_quiet_connection_makes_room(tmp_path: Path) 
         closed = sum(_is_closed(sock) for sock in idle)
         assert closed >= 250
         assert not any(_is_closed(sock) for sock in idle[-40:])
-        assert child.sockets < before + 50 + 10
+        assert child.connections < before + 50 + 10
         for sock in (scraper, *idle):
             sock.close()
 

@@ -88,7 +88,7 @@ def test_the_status_is_told_where_it_was_the_wrong_one(world: dict[str, Any]) ->
 
 
 _WITHOUT_SSL = """
-from exporter.cli.serve import import_without
+from exporter.start import import_without
 import_without("asyncio", "ssl")
 import asyncio, sys
 assert "ssl" not in sys.modules and asyncio.sslproto.ssl is None

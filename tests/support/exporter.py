@@ -18,6 +18,7 @@ from exporter.settings.exporter import Http
 from tests.support.client import until
 
 ROOT = Path(__file__).resolve().parents[2]
+_LISTEN = "0A"  # a state of a connection, as /proc/net/tcp writes it (include/net/tcp_states.h)
 COMMAND = (sys.executable, "-m", "exporter", "serve", "--listen", "127.0.0.1:0")
 
 
@@ -85,12 +86,17 @@ class Child:
         return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208 -- names only
 
     @property
-    def sockets(self) -> int:
-        """How many of its open files are sockets: files of the kernel come and go with this machine's devices."""
-        found = 0
+    def connections(self) -> int:
+        """How many connections to its port it holds: sockets of its own, to ping or to ask Docker, are none."""
+        held = set()
         for name in os.listdir(f"/proc/{self.pid}/fd"):  # noqa: PTH208 -- names only
             with suppress(FileNotFoundError):
-                found += os.readlink(f"/proc/{self.pid}/fd/{name}").startswith("socket:")  # noqa: PTH115 -- a text
+                held.add(os.readlink(f"/proc/{self.pid}/fd/{name}"))  # noqa: PTH115 -- a text
+        port = f":{self.port:04X}"
+        found = 0
+        for family in ("tcp", "tcp6"):
+            rows = [row.split() for row in Path(f"/proc/{self.pid}/net/{family}").read_text().splitlines()[1:]]
+            found += sum(row[1].endswith(port) and row[3] != _LISTEN and f"socket:[{row[9]}]" in held for row in rows)
         return found
 
     def _status(self, key: str) -> str:

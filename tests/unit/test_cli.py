@@ -78,10 +78,6 @@ BAD = {
     "unknown option": (("serve", "--listne", "x"), "No such option"),
     "unknown format": (("serve", "--log-format", "xml"), "'xml' is not one of 'json', 'text'"),
     "argument too many": (("serve", "now"), "unexpected extra argument"),
-    "address": (("serve", "--listen", "localhost"), "--listen: expected ADDRESS:PORT such as"),
-    "empty address": (("serve", "--listen", ""), "--listen: expected ADDRESS:PORT such as"),
-    "missing file": (("serve", "--config", "/no/such.yml"), "/no/such.yml: cannot be read: No such file or directory"),
-    "directory": (("serve", "--config", "/"), "is a directory"),
     "check of nothing": (("config", "check"), "Missing argument 'FILE'"),
     "check of a missing file": (("config", "check", "/no/such.yml"), "/no/such.yml: cannot be read: No such file"),
     "unknown kind": (("config", "schema", "--kind", "x"), "'x' is not one of 'exporter', 'relay'"),
@@ -133,6 +129,38 @@ def test_the_schema_is_json(kind: str) -> None:
     code, out, _ = run("config", "schema", "--kind", kind)
     assert code == 0
     assert json.loads(out)["title"] == f"hostwatch {kind.capitalize()}"
+
+
+BAD_FOR_THE_DAEMON = {
+    "address": (("serve", "--listen", "localhost"), "--listen: expected ADDRESS:PORT such as"),
+    "empty address": (("serve", "--listen", ""), "--listen: expected ADDRESS:PORT such as"),
+    "missing file": (("serve", "--config", "/no/such.yml"), "/no/such.yml: cannot be read: No such file or directory"),
+    "directory": (("serve", "--config", "/"), "is a directory"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_FOR_THE_DAEMON.values(), ids=BAD_FOR_THE_DAEMON)
+def test_what_only_the_daemon_can_tell_ends_with_2_too(arguments: tuple[str, ...], message: str) -> None:
+    done = hostwatch(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_stays_the_process_that_was_started_and_takes_nothing_from_the_working_folder(tmp_path: Path) -> None:
+    """It becomes another program: whoever started it still knows it by its process ID."""
+    (tmp_path / "exporter").mkdir()
+    (tmp_path / "exporter" / "__init__.py").write_text("raise SystemExit('taken from the working folder')")
+    command = [str(Path(sys.executable).parent / "hostwatch"), "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stderr is not None
+            event = json.loads(child.stderr.readline())
+            assert event["event"] == "exporter listens"
+            words = Path(f"/proc/{child.pid}/cmdline").read_text().split("\0")
+            assert words[-5:] == ["-m", "exporter.start", "serve", "listen=127.0.0.1:0", ""]
+        finally:
+            child.kill()
 
 
 def test_serve_ends_with_2_for_bad_settings_for_real(tmp_path: Path) -> None:

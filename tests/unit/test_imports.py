@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("collectors", "portable", "probes", "fleet", "drills"),
     ("web",),
     ("daemon", "relay", "doctor"),
-    ("cli",),
+    ("cli", "start"),
     ("__main__",),
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
@@ -30,9 +30,10 @@ FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 ALLOWED = {("probes", "fleet"), ("clients", "logs"), ("clients", "settings"), ("collector", "exposition")}
 
 # third-party packages that `hostwatch serve` may import, with zero settings
-THIRD_PARTY = {"click", "httptools", "isal", "msgspec"}
+THIRD_PARTY = {"httptools", "isal", "msgspec"}
 # parts of the standard library and of third parties that cost megabytes and that a daemon has no use for
 NEVER = {
+    "click",
     "yaml",
     "rich",
     "prometheus_client",
@@ -119,13 +120,13 @@ def test_library_sits_behind_its_one_module(library: str, module: str) -> None:
 
 _CHILD = """
 import os, sys
-from exporter.cli import main
+from exporter import start
 leave = os._exit
 def tell(code):
     print(*sys.modules, sep="\\n", flush=True)
     leave(code)
 os._exit = tell
-main(["serve", "--listen", "127.0.0.1:0"])
+start.main(["listen=127.0.0.1:0"])
 """
 
 
