@@ -18,6 +18,7 @@ ALONE = {"sampler_cpu", "watching_cpu"}
 GENEROUS = 0.25
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 @pytest.mark.needs("node_exporter")
 def test_a_quick_run_measures_everything_and_hostwatch_is_far_cheaper(tmp_path: Path) -> None:

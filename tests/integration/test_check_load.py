@@ -42,6 +42,7 @@ class LoadCheck:
         return Attempt.of(None)
 
 
+@pytest.mark.measured
 @pytest.mark.soak(60, 4)
 def test_thousand_checks_are_punctual_beside_some_that_hang(count: int) -> None:
     """At fifteen times the usual rate under `make test`; how late is measured against the moments that were meant."""

@@ -265,6 +265,7 @@ def _used(engine: Engine, name: str) -> tuple[float, float]:
     return stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, memory["usage"] - inactive
 
 
+@pytest.mark.measured
 def test_cpu_and_memory_are_what_the_engine_measures(clean: Engine, collector: ContainerStates) -> None:
     busy = run(clean, "busy", "x=$(dd if=/dev/zero bs=4M count=1 | tr '\\0' y); while :; do :; done", "--memory", "64m")
     until(lambda: _used(clean, busy)[0] > 0.3 and _used(clean, busy)[1] > 4_000_000, "it works", seconds=30)
@@ -390,6 +391,7 @@ def _cost(child: Child, scrapes: int) -> float:
     return (_cpu(child) - start) / scrapes
 
 
+@pytest.mark.measured
 def test_fifty_containers_cost_less_than_three_milliseconds_a_scrape(
     clean: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -389,6 +389,7 @@ def scrape(*socks: socket.socket) -> list[list[float]]:
     return times
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_scrapes_beside_idle_handshakes_and_guesses_take_at_most_twice_as_long(
     folder: Path, authority: Authority
@@ -438,6 +439,7 @@ def test_a_new_scraper_gets_through_guesses_from_its_own_address(folder: Path, a
         assert set(found[:-1]) <= {429}
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_handshakes_in_number_keep_memory_and_files_bounded(folder: Path, authority: Authority) -> None:
     with locked(folder, TLS) as child, secure(child.port, authority.client()) as sock:
@@ -492,6 +494,7 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 @pytest.mark.needs("linux")
 def test_locks_cost_less_than_a_third_of_a_scrape(folder: Path, authority: Authority) -> None:

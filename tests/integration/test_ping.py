@@ -119,6 +119,7 @@ def agree(ours: float, theirs: float) -> bool:
 LOOPBACK_100 = tuple(f"127.0.0.{n}" for n in range(1, 101))
 
 
+@pytest.mark.measured
 @pytest.mark.needs("ping")
 @pytest.mark.parametrize("targets", [LOOPBACK_100[:1], LOOPBACK_100], ids=["1 target", "100 targets"])
 def test_loopback_round_trips_are_those_of_iputils(targets: tuple[str, ...]) -> None:
@@ -142,6 +143,7 @@ def test_loopback_round_trips_are_those_of_iputils(targets: tuple[str, ...]) -> 
         until(once, "medians within 20 us and 1 %, see what is printed", seconds=60)
 
 
+@pytest.mark.measured
 @pytest.mark.needs("ping")
 def test_packet_to_one_of_many_costs_less_than_half_of_one_by_iputils() -> None:
     """Measured in one go with its CPU, so that a busy machine slows both."""
@@ -159,6 +161,7 @@ def test_packet_to_one_of_many_costs_less_than_half_of_one_by_iputils() -> None:
         until(once, "less than half of what iputils takes, see what is printed", seconds=60)
 
 
+@pytest.mark.measured
 @pytest.mark.needs("ping")
 @pytest.mark.parametrize("address", ["10.99.0.20", "fd99::20"])
 def test_round_trips_over_a_long_path_are_those_of_iputils(address: str) -> None:

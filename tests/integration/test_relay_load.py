@@ -67,6 +67,7 @@ def fsync_p99(folder: Path) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
+@pytest.mark.measured
 @pytest.mark.soak(2000, 200)
 def test_from_alertmanagers_post_to_slacks_call(
     count: int, tmp_path: Path, slack: FakeSlack, capsys: pytest.CaptureFixture[str]
@@ -145,6 +146,7 @@ def requests_per_second(folder: Path, relay: RelayProcess, seconds: int) -> floa
     return float(match[1])
 
 
+@pytest.mark.measured
 @pytest.mark.needs("wrk")
 @pytest.mark.soak(20, 4)
 def test_durable_intake_beside_sqlite_alone(

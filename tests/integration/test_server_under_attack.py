@@ -82,6 +82,7 @@ def pair() -> Iterator[tuple[Child, Child]]:
         yield child, spared
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", attackers.KINDS)
 def test_scrapes_beside_it_take_at_most_twice_as_long(pair: tuple[Child, Child], kind: str) -> None:
@@ -102,6 +103,7 @@ def test_scrapes_beside_it_take_at_most_twice_as_long(pair: tuple[Child, Child],
     assert "Traceback" not in child.text
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_many_that_never_read_keep_memory_bounded() -> None:
     with exporter_running() as child:
@@ -122,6 +124,7 @@ def test_many_that_never_read_keep_memory_bounded() -> None:
         assert grown < 40 * MB, grown  # an answer of 3 to 10 KB, 17 small requests and asyncio's objects for each
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_half_requests_in_number_keep_memory_bounded() -> None:
     with exporter_running() as child:

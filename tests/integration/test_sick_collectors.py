@@ -15,6 +15,7 @@ OTHERS = (b"node_load1 ", b"node_cpu_seconds_total{", b"node_memory_MemTotal_byt
 MB = 1024 * 1024
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["raises", "hangs"])
 def test_a_sick_collector_costs_its_own_rows_only(kind: str) -> None:

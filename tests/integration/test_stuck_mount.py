@@ -122,6 +122,7 @@ def test_it_costs_its_own_rows_and_comes_back_with_its_daemon(stuck: Stuck, how:
     until(lambda: "host_filesystem_usage_ratio" in stuck.scrape()[0], "the sampler has it back too", seconds=20)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("how", HANGS)
 def test_64_scrapers_beside_it_cost_no_threads_memory_or_files(stuck: Stuck, how: How) -> None:
     child = stuck.child

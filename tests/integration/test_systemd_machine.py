@@ -250,6 +250,7 @@ def test_stop_ends_it_cleanly_and_restart_brings_it_back(host: Host) -> None:
     service.stop()
 
 
+@pytest.mark.measured
 def test_resident_memory_beside_node_exporters(host: Host) -> None:
     without = "InaccessiblePaths=/run/dbus\n"
     pairs = {

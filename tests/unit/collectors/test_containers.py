@@ -277,6 +277,7 @@ def test_ill_engine_is_a_failure_without_rows_that_ends_by_itself(fake: FakeEngi
     assert len(values(collect(collector), "created_timestamp_seconds")) == len(fake.containers)
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_two_thousand_containers_are_bounded_in_series_and_time(fake: FakeEngine) -> None:
     fake.containers = recorded(2000)

@@ -142,6 +142,7 @@ def test_no_family_names_a_pid_or_a_command_line() -> None:
     assert labels == {"group", "mode", "state", "field", "name"}
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("groups", [256])
 def test_many_groups_cost_little_where_few_of_them_change(groups: int) -> None:
     machine = Machine(*[group(f"g{number}") for number in range(groups)])
