@@ -87,6 +87,14 @@ class _Groups(msgspec.Struct):
     groups: tuple[RuleGroup, ...] = ()
 
 
+class _Config(msgspec.Struct):
+    yaml: str
+
+
+class _Managers(msgspec.Struct, rename={"active": "activeAlertmanagers"}):
+    active: tuple[Mapping[str, str], ...] = ()
+
+
 class _Outcome(msgspec.Struct):
     status: str
     error: str = ""
@@ -118,6 +126,20 @@ def fetch_alerts(base_url: str, deadline: float, access: Access) -> tuple[Alert,
 def fetch_rules(base_url: str, deadline: float, access: Access) -> tuple[RuleGroup, ...]:
     """Return all loaded rules, by group. Blocks until `deadline` (time.monotonic()) at most; raises GetError."""
     return _fetch(_url(base_url, "rules"), _Groups, "list of rules", deadline, access).groups
+
+
+def fetch_config(base_url: str, deadline: float, access: Access) -> str:
+    """Return the configuration in force, as YAML without secrets; its paths are from the root of Prometheus' machine.
+
+    Blocks until `deadline` (time.monotonic()) at most; raises GetError.
+    """
+    return _fetch(_url(base_url, "status/config"), _Config, "configuration", deadline, access).yaml
+
+
+def fetch_alertmanagers(base_url: str, deadline: float, access: Access) -> tuple[str, ...]:
+    """Return the addresses that alerts are sent to. Blocks until `deadline` (time.monotonic()); raises GetError."""
+    found = _fetch(_url(base_url, "alertmanagers"), _Managers, "list of Alertmanagers", deadline, access)
+    return tuple(one.get("url", "") for one in found.active)
 
 
 def _url(base_url: str, path: str) -> str:
