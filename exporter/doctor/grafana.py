@@ -9,7 +9,7 @@ from exporter.doctor.finding import Finding, Found, Notes
 from exporter.doctor.place import Place, is_absent
 
 _NOTE: Final = Notes("grafana")
-DATA_SOURCE: Final = "prometheus"
+DATA_SOURCE: Final = "hostwatch-prometheus"
 """The uid of the provisioned data source (grafana/provisioning/datasources)."""
 
 

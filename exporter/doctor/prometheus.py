@@ -86,7 +86,7 @@ def _is_at(target: Target, exporter: Place) -> bool:
     except ValueError:
         return False
     host, port = exporter.host_and_port
-    ours = {host} | (LOOPBACK | {socket.gethostname(), socket.getfqdn()} if host in LOOPBACK else set())
+    ours = {host} | (LOOPBACK | {socket.gethostname()} if host in LOOPBACK else set())
     return there[1] == port and (there[0] in ours or _is_address_of_ours(there[0]))
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from exporter.cli import main
 from exporter.clients.http_get import Access
+from exporter.doctor import grafana
 from exporter.doctor.files import Files
 from exporter.logs import Secret
 from exporter.relay.settings import Relay
@@ -358,3 +360,9 @@ def test_an_address_that_is_none_is_a_usage_error(url: str) -> None:
 def test_a_password_file_that_is_not_there_is_a_usage_error() -> None:
     done = CliRunner().invoke(main, ["doctor", "--password-file", "/no/such"])
     assert (done.exit_code, done.output) == (2, "/no/such: No such file or directory\n")
+
+
+def test_the_data_source_is_the_provisioned_one() -> None:
+    file = Path(__file__).parents[3] / "grafana" / "provisioning" / "datasources" / "hostwatch.yml"
+    (source,) = yaml.safe_load(file.read_text())["datasources"]
+    assert source["uid"] == grafana.DATA_SOURCE
