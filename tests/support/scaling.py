@@ -1,16 +1,16 @@
 """Shipped rules and configurations with every duration divided by one factor: how tests make time go faster.
 
 Nothing else changes. Ranges, offsets and steps inside expressions are changed in the syntax tree of a PromQL parser;
-the result is printed, parsed again and multiplied back, and has to be the expression that it was before. A number that
-means seconds (`time() - x > 3600`) is a number: such a rule cannot be tested this way.
+the result is printed, parsed again and multiplied back, and has to be the expression that it was before. A number is a
+number, but for those that ELAPSED names: they mean time that goes by, and are divided like a duration.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import promql_parser
 import yaml
@@ -23,6 +23,21 @@ DURATION_KEYS = frozenset(
         *("group_wait", "group_interval", "repeat_interval", "resolve_timeout", "timeout"),
     }
 )
+# Numbers in the expression of a shipped rule that mean time that goes by, by the rule's name
+ELAPSED: Final[Mapping[str, frozenset[float]]] = {
+    "ContainerFailed": frozenset({86400}),
+    "instance_mountpoint:filesystem_left_seconds:avg6h": frozenset({21600}),
+    "host:threshold:disk_prediction_seconds": frozenset({86400}),
+    "host:threshold:relay_queue_age_seconds": frozenset({300}),
+}
+# Those that mean something else, though they are large enough to be seconds: the date of a certificate and the moment
+# of a boot are the calendar's, whatever the tests' time does
+NOT_ELAPSED: Final[Mapping[str, frozenset[float]]] = {
+    "HostRebooted": frozenset({60}),
+    "host:threshold:certificate_expiry_seconds": frozenset({1814400}),
+    "host:threshold:certificate_expiry_critical_seconds": frozenset({259200}),
+    "host:threshold:traffic_floor_bytes": frozenset({1000000}),
+}
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
 
 
@@ -44,35 +59,38 @@ def scale(node: Any, factor: int) -> Any:
         return [scale(item, factor) for item in node]
     if not isinstance(node, dict):
         return node
-    return {key: _scale_value(key, value, factor) for key, value in node.items()}
+    elapsed = ELAPSED.get(str(node.get("alert") or node.get("record")), frozenset())
+    return {key: _scale_value(key, value, factor, elapsed) for key, value in node.items()}
 
 
-def _scale_value(key: str, value: Any, factor: int) -> Any:
+def _scale_value(key: str, value: Any, factor: int, elapsed: frozenset[float]) -> Any:
     if key in DURATION_KEYS and isinstance(value, str):
         return scale_duration(value, factor)
     if key == "expr" and isinstance(value, str):
-        return scale_expression(value, factor)
+        return scale_expression(value, factor, elapsed)
     # labels and annotations hold words of ours: one may well be called `for`
     return value if key in {"labels", "annotations"} else scale(value, factor)
 
 
 def scale_duration(text: str, factor: int) -> str:
     """Return a duration such as 1h30m divided by `factor`, to the nearest millisecond at least 1: '333ms'."""
-    milliseconds = round(Fraction(_milliseconds(text), factor))
-    if milliseconds == 0 and _milliseconds(text) != 0:
+    scaled = round(Fraction(milliseconds(text), factor))
+    if scaled == 0 and milliseconds(text) != 0:
         raise ScalingError(f"{text} / {factor} is no millisecond")
-    return f"{milliseconds}ms"
+    return f"{scaled}ms"
 
 
-def scale_expression(text: str, factor: int) -> str:
-    """Return an expression with its ranges, offsets and steps divided by `factor`.
+def scale_expression(text: str, factor: int, elapsed: frozenset[float] = frozenset()) -> str:
+    """Return an expression with its ranges, offsets and steps divided by `factor`, and the numbers in `elapsed`.
 
     Raises ScalingError when a duration does not come out in whole milliseconds, or when the result, multiplied back,
     is another expression than before.
     """
     before = _parse(text)
-    scaled = _transformed(before, lambda span: _divided(span, factor)).prettify()
-    back = _transformed(_parse(scaled), lambda span: span * factor)
+    down = {number: number / factor for number in elapsed}
+    up = {quotient: number for number, quotient in down.items()}
+    scaled = _transformed(before, lambda span: _divided(span, factor), down).prettify()
+    back = _transformed(_parse(scaled), lambda span: span * factor, up)
     if repr(back) != repr(before):
         raise ScalingError(f"cannot be scaled faithfully: {text!r} became {scaled!r}")
     return str(scaled)
@@ -85,11 +103,16 @@ def _parse(text: str) -> Any:
         raise ScalingError(f"{text!r}: {err}") from err
 
 
-def _transformed(expression: Any, change: Callable[[Any], timedelta]) -> Any:
-    """Return the tree with every duration changed. Nodes cannot be made anew: each is parsed from its own text."""
+def _transformed(expression: Any, change: Callable[[Any], timedelta], numbers: Mapping[float, float]) -> Any:
+    """Return the tree with every duration changed, and these numbers.
+
+    Nodes cannot be made anew: each is parsed from its own text.
+    """
 
     def visit(node: Any) -> Any:
         text = node.prettify()
+        if isinstance(node, promql_parser.NumberLiteral) and node.val in numbers:
+            return promql_parser.parse(repr(numbers[node.val]))
         if isinstance(node, promql_parser.VectorSelector) and node.offset is not None:
             return promql_parser.parse(_with_offset(text, change(node.offset)))
         if isinstance(node, promql_parser.MatrixSelector):
@@ -124,7 +147,8 @@ def _divided(span: timedelta, factor: int) -> timedelta:
     return span / factor
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """Return a duration such as 1h30m in milliseconds. Raises ScalingError when it is none."""
     if text == "0":
         return 0
     total, digits, rest = 0, "", text

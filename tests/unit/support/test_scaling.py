@@ -2,10 +2,20 @@
 
 from pathlib import Path
 
+import promql_parser
 import pytest
 import yaml
 
-from tests.support.scaling import ScalingError, scale, scale_duration, scale_expression, scale_tree
+from tests.support import mutation
+from tests.support.scaling import (
+    ELAPSED,
+    NOT_ELAPSED,
+    ScalingError,
+    scale,
+    scale_duration,
+    scale_expression,
+    scale_tree,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -78,6 +88,46 @@ def test_only_durations_of_a_rule_change() -> None:
         "annotations": {"summary": "x[5m]", "interval": "5m"},
     }
     assert scale(rule, 30) == {**rule, "for": "10000ms", "keep_firing_for": "2000ms"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("time() - x > 300", "time() - x > 10"),
+        ("300 * a / (b offset 5m - b)", "10 * a / (b offset 10s - b)"),
+        ("x > 300 and y > 30", "x > 10 and y > 30"),
+        ("x > 0.3", "x > 0.3"),
+    ],
+)
+def test_a_number_that_means_time_that_goes_by_is_divided_where_it_is_named(text: str, expected: str) -> None:
+    assert scale_expression(text, 30, frozenset({300.0})).split() == expected.split()
+
+
+def test_two_numbers_that_would_become_one_are_an_error() -> None:
+    with pytest.raises(ScalingError, match="faithfully"):
+        scale_expression("x > 300 and y > 10", 30, frozenset({300.0}))
+
+
+def test_of_every_large_number_in_the_shipped_rules_it_is_known_whether_it_means_time_that_goes_by() -> None:
+    rules = {name.partition("#")[0]: rule["expr"] for name, rule in mutation.shipped().items()}
+    large = {name: {number for number in _numbers(text) if number >= 60} for name, text in rules.items()}
+    known = {name: set(ELAPSED.get(name, ())) | set(NOT_ELAPSED.get(name, ())) for name in rules}
+    assert {name: numbers for name, numbers in large.items() if numbers} == {
+        name: numbers for name, numbers in known.items() if numbers
+    }
+    assert set(ELAPSED) & set(NOT_ELAPSED) == set()
+    assert (set(ELAPSED) | set(NOT_ELAPSED)) - set(rules) == set()
+
+
+def _numbers(expression: str) -> set[float]:
+    return {node.val for node in mutation.nodes(expression) if isinstance(node, promql_parser.NumberLiteral)}
+
+
+def test_a_shipped_rule_s_seconds_are_scaled_with_it() -> None:
+    rule = mutation.shipped()["host:threshold:relay_queue_age_seconds"]
+    assert "* 10" in scale(rule, 30)["expr"]
+    rule = mutation.shipped()["host:threshold:certificate_expiry_seconds"]
+    assert "* 1814400" in scale(rule, 30)["expr"]
 
 
 @pytest.mark.needs("prometheus", "alertmanager")
