@@ -1,9 +1,12 @@
-"""`python -m stack` runs the stack until Ctrl-C, `python -m stack down` ends one from another terminal."""
+"""`python -m stack` runs the stack until Ctrl-C; `down` ends one from another terminal, `logs` shows what it says."""
 
+import os
 import sys
+from typing import NoReturn
 
 import click
 
+from stack import docker
 from stack.configs import write_configs
 from stack.failures import StackError
 from stack.lock import Lock, down
@@ -16,36 +19,60 @@ from stack.signals import Signals
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", type=click.Choice(["up", "down"]), default="up")
+@click.argument("what", type=click.Choice(["up", "down", "logs"]), default="up")
 def main(what: str) -> None:
-    r"""Run exporter, relay, Prometheus and Alertmanager on this machine, or end those that run.
+    r"""Run the stack on this machine until Ctrl-C, end one that runs, or show its logs.
 
     \b
+    With Docker, where an engine answers, it is docker-compose.yml; without one exporter, relay, Prometheus and
+    Alertmanager run as processes.
+
+    \b
+    STACK               native or docker: whatever answers
     EXPORTER_PORT, RELAY_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT   where they listen
     HOSTWATCH_STATE     folder for data, logs and generated files  [default: .local]
     HOSTWATCH_CONFIGS   folder with prometheus/ and alertmanager/  [default: this repository]
     """
     try:
         settings = read_settings()
-        sys.exit(_up(settings) if what == "up" else _down(settings))
+        sys.exit({"up": _up, "down": _down, "logs": _logs}[what](settings))
     except StackError as err:
         click.echo(str(err), err=True)
         sys.exit(1)
 
 
 def _up(settings: Settings) -> int:
+    why = docker.choose()
+    return _run_native(settings, why) if why else docker.run(Signals())
+
+
+def _run_native(settings: Settings, why: str) -> int:
     lock = Lock(settings.state)
     check_ports(settings)
     programs = find_programs()
     write_configs(settings)
-    code = Stack(settings, make_parts(settings, programs), Signals()).run()
+    code = Stack(settings, make_parts(settings, programs), Signals(), why).run()
     lock.release()
     return code
 
 
 def _down(settings: Settings) -> int:
-    say("Stopped." if down(settings.state) else f"No stack runs from {settings.state}.")
+    stopped = down(settings.state)
+    if docker.down() or stopped:
+        say("Stopped.")
+    else:
+        say(f"No stack runs from {settings.state}, nor with Docker.")
     return 0
+
+
+def _logs(settings: Settings) -> NoReturn:
+    """Show what the parts said last and go on, until Ctrl-C. Does not return."""
+    if not docker.choose():
+        os.execvp("docker", [*docker.COMPOSE, "--profile", "*", "logs", "--follow", "--tail=50"])
+    files = sorted(map(str, (settings.state / "logs").glob("*.log")))
+    if not files:
+        raise StackError(f"no logs in {settings.state / 'logs'}: nothing has run from there")
+    os.execvp("tail", ["tail", "--lines=20", "--follow=name", "--retry", *files])
 
 
 if __name__ == "__main__":

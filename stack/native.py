@@ -17,8 +17,7 @@ READY_SECONDS: Final = 30
 # the first scrape comes at a moment of its own within the interval of 15 s, and so does the rule that needs it
 UP_SECONDS: Final = 60
 LEFT_OUT: Final = (
-    "Left out: Grafana and Vault (they come with Docker, which is not used yet); "
-    "Slack (no token: the relay shows what it would send)."
+    "Left out: Grafana and Vault (they come with Docker: {why}); Slack (no token: the relay shows what it would send)."
 )
 
 
@@ -31,8 +30,10 @@ def say(text: str) -> None:
 class Stack:
     """The running parts. They are started, watched and stopped in one thread."""
 
-    def __init__(self, settings: Settings, parts: Sequence[Part], signals: Signals) -> None:
+    def __init__(self, settings: Settings, parts: Sequence[Part], signals: Signals, why: str) -> None:
+        """Take what to run, and why it is not run with Docker."""
         self._settings = settings
+        self._why = why
         self._parts = parts
         self._signals = signals
         self._children: list[Child] = []
@@ -65,7 +66,8 @@ class Stack:
         port = self._settings.ports["prometheus"]
         self._wait(lambda: not answers.missing_jobs(port), UP_SECONDS, self._not_up)
         say(self._table())
-        say(f"{LEFT_OUT}\nEverything runs, after {time.monotonic() - begun:.0f} s. Ctrl-C stops it.")
+        say(LEFT_OUT.format(why=self._why))
+        say(f"Everything runs, after {time.monotonic() - begun:.0f} s. Ctrl-C stops it.")
 
     def _wait_ready(self, parts: Sequence[Part]) -> None:
         waiting = list(parts)

@@ -37,7 +37,7 @@ def free_ports() -> dict[str, int]:
 def environment(state: Path, ports: Mapping[str, int], configs: Path = ROOT) -> dict[str, str]:
     """Return the environment that moves a stack to these ports and folders."""
     moved = {PORTS[part][0]: str(port) for part, port in ports.items()}
-    return {**os.environ, **moved, "HOSTWATCH_STATE": str(state), "HOSTWATCH_CONFIGS": str(configs)}
+    return {**os.environ, **moved, "STACK": "native", "HOSTWATCH_STATE": str(state), "HOSTWATCH_CONFIGS": str(configs)}
 
 
 def get_json(port: int, path: str) -> Any:

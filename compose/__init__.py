@@ -1,0 +1,1 @@
+"""What runs in containers of docker-compose.yml beside the two daemons: the one-shot, the proxy, the seeding."""

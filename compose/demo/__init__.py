@@ -1,0 +1,1 @@
+"""What the profile `demo` runs: things to watch that misbehave now and then."""
