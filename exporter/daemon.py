@@ -14,24 +14,27 @@ import msgspec
 
 from exporter import __version__, collectors, logs
 from exporter.collector import Collector
-from exporter.collectors import Parts
+from exporter.collectors import Parts, device_filter
 from exporter.collectors.cardinality import Budget, count_series, explain
 from exporter.collectors.containers import ContainerStates
 from exporter.collectors.exporter import SettingsState
+from exporter.collectors.kernel_rates import KernelRates
 from exporter.collectors.kernel_usage import KernelUsage
 from exporter.collectors.runner import FAMILIES, Runner
-from exporter.history import History, Reading, Recorder, Sampler
+from exporter.history import History, Reading, Recorder, Sampler, Source
 from exporter.kernel import KernelFiles
 from exporter.probes import Parts as ProbeParts
 from exporter.probes import Probes
 from exporter.processes import Scanner
 from exporter.server.http import Handler, Routes
 from exporter.server.listener import Server
+from exporter.server.notify import Notifier
 from exporter.settings import SettingsError, load, override, parse_address
 from exporter.settings.exporter import Exporter
 from exporter.web import pages
-from exporter.web.api import PREFIX, Api, Sources
+from exporter.web.face import Face
 from exporter.web.metrics import Metrics
+from exporter.web.sources import Sources
 
 if TYPE_CHECKING:
     from exporter.server.locks import Locks
@@ -75,10 +78,11 @@ class Machine:
         self.sampler: Sampler | None = None
         if settings.collectors.usage.enabled:
             containers = next((one for one in made if isinstance(one, ContainerStates)), None)
-            sources = (self.probes.readings, Recorder(history.tops, last_scan, containers))
+            sources: list[Source] = [self.probes.readings, Recorder(history.tops, last_scan, containers)]
+            sources += _rates(files, settings)
             self.sampler = Sampler(history, settings.sampler.interval, _reader(files, settings), sources)
-        api = Api(Sources(history, is_sampled=self.sampler is not None))
-        self.routes = _routes(self.runner, settings, few_clients, api)
+        self.face = _face(self.runner, settings, history, is_sampled=self.sampler is not None)
+        self.routes = _routes(self.runner, settings, few_clients, self.face)
         self._files = files
 
     def start(self) -> None:
@@ -88,12 +92,24 @@ class Machine:
                 thread.start()
         self.probes.start()
 
+    async def page(self, seconds: float) -> bytes:
+        """Return the page, without what takes longer than `seconds`."""
+        page: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def deliver(text: bytes) -> None:
+            if not page.done():  # nobody waits any more
+                page.set_result(text)
+
+        self.runner.scrape(deliver, names=None, gzip=False, timeout=seconds)
+        return await page
+
     def stop(self) -> None:
         """Let the threads and the probes end and close the kernel's files."""
         for thread in (self.sampler, self.scanner):
             if thread is not None:
                 thread.stop()
         self.probes.stop()
+        self.face.close()
         self.runner.close()
         self._files.close()
 
@@ -106,17 +122,31 @@ def _scanner(settings: Exporter, platform: str = sys.platform) -> Scanner | None
     return Scanner(settings.collectors.process_groups, settings.paths, [check.match for check in checks])
 
 
-def _routes(runner: Runner, settings: Exporter, few_clients: Callable[[], bool], api: Handler) -> Handler:
+def _face(runner: Runner, settings: Exporter, history: History, *, is_sampled: bool) -> Face:
+    timeout = settings.scrape.collector_timeout
     landing = pages.landing(runner.names)
+    return Face(Sources(history, is_sampled, runner, timeout, settings.dashboard), lambda _, reply: reply(landing))
+
+
+def _routes(runner: Runner, settings: Exporter, few_clients: Callable[[], bool], face: Face) -> Handler:
     return Routes(
         {
-            "/": lambda _, reply: reply(landing),
+            **face.handlers,
             "/metrics": Metrics(runner, settings.scrape.timeout_offset, few_clients),
             "/-/healthy": pages.healthy,
             "/-/ready": pages.ready,
         },
-        {PREFIX: api},
+        face.below,
     )
+
+
+def _rates(files: KernelFiles, settings: Exporter, platform: str = sys.platform) -> Sequence[Source]:
+    """Return what reads the rates of disks and network for the history, of the devices that the settings want."""
+    if platform != "linux":
+        return ()
+    network, disks = settings.collectors.netdev, settings.collectors.diskstats
+    interfaces = device_filter(network) if network.enabled else None
+    return (KernelRates(files, interfaces, device_filter(disks) if disks.enabled else None),)
 
 
 def _kernel_files(settings: Exporter) -> KernelFiles:
@@ -146,6 +176,8 @@ class Daemon:
         self._server: Server | None = None
         self._machine = Machine(settings, self._state, self._has_few_clients)
         self._ended = asyncio.Event()
+        self._notifier = Notifier()
+        self._status = ""
 
     async def run(self) -> None:
         """Serve until told to end. Raises ListenError when the address is taken."""
@@ -161,26 +193,53 @@ class Daemon:
         # nothing made so far goes away: a full collection then looks at 4 ms worth of objects less
         gc.collect()
         gc.freeze()
+        self._status = f"Serves on {host or '*'}:{port}"
+        self._notifier.ready(self._status)
+        proof = self._prove(server)
         await self._ended.wait()
         log.info("exporter ends")
+        self._notifier.stopping()
+        if proof is not None:
+            proof.cancel()
         await server.stop(STOP_SECONDS)
         self._machine.stop()
+
+    def _prove(self, server: Server) -> "asyncio.Task[None] | None":
+        """Begin to prove to systemd that we work, where it waits for that."""
+        if self._notifier.watchdog_seconds is None:
+            return None
+        import faulthandler  # noqa: PLC0415 -- for those alone who asked
+
+        from exporter.web import proof  # noqa: PLC0415
+
+        faulthandler.enable()  # systemd ends a process that hangs by SIGABRT: the journal then shows where it hung
+
+        async def page(seconds: float) -> bytes:
+            return await self._machine.page(seconds)  # after a reload of the new one
+
+        return asyncio.create_task(proof.prove(self._notifier, page, server, lambda: self._status))
 
     def _has_few_clients(self) -> bool:
         return self._server is not None and self._server.has_few_clients()
 
     def _reload(self, server: Server) -> None:
-        """Read the settings file again; a bad one changes nothing but the family that tells of it."""
+        """Read the settings file again, and tell systemd when that begins and ends."""
+        self._notifier.reloading()
+        problem = self._read_again(server)
+        self._notifier.ready(f"{self._status}; {problem}" if problem else self._status)
+
+    def _read_again(self, server: Server) -> str:
+        """Return what is wrong with the settings file: a bad one changes nothing but the family that tells of it."""
         if self._config is None:
             log.info("no settings file to read again")
-            return
+            return ""
         try:
             settings = override(load(self._config, Exporter), self._overrides)
             machine = Machine(settings, self._state, self._has_few_clients, history=self._machine.history)
         except SettingsError as err:
             self._state.good = False
             log.error("settings not usable, the last good ones stay", problems=list(err.problems))
-            return
+            return f"settings not usable: {err.problems[0]}"
         if settings.listen != self._settings.listen:
             log.warning("a new listen address needs a restart", listen=settings.listen)
         logs.setup(settings.log.format, settings.log.level)
@@ -191,6 +250,7 @@ class Daemon:
         server.serve(machine.routes)
         machine.start()
         log.info("settings read again", file=str(self._config))
+        return ""
 
 
 def explain_cardinality(config: Path | None, overrides: Mapping[str, object]) -> str:
@@ -205,11 +265,8 @@ def explain_cardinality(config: Path | None, overrides: Mapping[str, object]) ->
         machine = Machine(settings, SettingsState(time.time()))
         machine.start()
         await _warm_up(machine)
-        page: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        timeout = settings.scrape.collector_timeout + 1
-        machine.runner.scrape(page.set_result, names=None, gzip=False, timeout=timeout)
         try:
-            return await page, machine.collectors
+            return await machine.page(settings.scrape.collector_timeout + 1), machine.collectors
         finally:
             machine.stop()
 

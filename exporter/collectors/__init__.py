@@ -99,7 +99,7 @@ class Row(NamedTuple):
 
 
 COLLECTORS: Final[tuple[Row, ...]] = (
-    Row(Arp, lambda p: Arp(p.files, _devices(p.settings.arp))),
+    Row(Arp, lambda p: Arp(p.files, device_filter(p.settings.arp))),
     Row(Bcache, lambda p: Bcache(p.files)),
     Row(Bonding, lambda p: Bonding(p.files)),
     Row(Btrfs, lambda p: Btrfs(p.files)),
@@ -107,7 +107,7 @@ COLLECTORS: Final[tuple[Row, ...]] = (
     Row(ContainerStates, lambda p: ContainerStates(p.files, p.settings.containers)),
     Row(Cpu, lambda p: Cpu(p.files)),
     Row(CpuFreq, lambda p: CpuFreq(p.files)),
-    Row(DiskStats, lambda p: DiskStats(p.files, _devices(p.settings.diskstats), Path(p.paths.udev_data))),
+    Row(DiskStats, lambda p: DiskStats(p.files, device_filter(p.settings.diskstats), Path(p.paths.udev_data))),
     Row(Dmi, lambda p: Dmi(p.files)),
     Row(Edac, lambda p: Edac(p.files)),
     Row(Entropy, lambda p: Entropy(p.files)),
@@ -119,7 +119,7 @@ COLLECTORS: Final[tuple[Row, ...]] = (
     Row(MdAdm, lambda p: MdAdm(p.files)),
     Row(MemInfo, lambda p: MemInfo(p.files)),
     Row(NetClass, lambda p: NetClass(p.files, p.settings.netclass.ignored_devices)),
-    Row(NetDev, lambda p: NetDev(p.files, _devices(p.settings.netdev))),
+    Row(NetDev, lambda p: NetDev(p.files, device_filter(p.settings.netdev))),
     Row(NetStat, lambda p: NetStat(p.files, p.settings.netstat.fields)),
     Row(Nvme, lambda p: Nvme(p.files)),
     Row(OsRelease, lambda p: OsRelease(p.root)),
@@ -171,7 +171,8 @@ def _own_names() -> frozenset[str]:
     return frozenset(family.name for family in families)
 
 
-def _devices(settings: ArpSettings | DiskstatsSettings | NetdevSettings) -> DeviceFilter:
+def device_filter(settings: ArpSettings | DiskstatsSettings | NetdevSettings) -> DeviceFilter:
+    """Return which devices a collector's settings want."""
     return DeviceFilter(settings.device_include, settings.device_exclude)
 
 

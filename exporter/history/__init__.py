@@ -3,7 +3,7 @@
 from exporter.history.keys import Key
 from exporter.history.past import KEPT_SECONDS, MAX_COLUMNS, MAX_SOURCE_COLUMNS, Past
 from exporter.history.recorder import Recorder
-from exporter.history.sampler import Sampler
+from exporter.history.sampler import Sampler, Source
 from exporter.history.tops import ContainerRow, ProcessRow, Tops
 from exporter.history.usage import (
     WINDOW_SECONDS,
@@ -34,6 +34,7 @@ __all__ = [
     "Recorder",
     "Sample",
     "Sampler",
+    "Source",
     "Tops",
     "Usage",
     "busy_ratios",

@@ -99,6 +99,11 @@ class Past:
         pairs = list(zip(self._times, table.column(key), strict=True))
         return [(moment, value) for moment, value in pairs[start:] + pairs[:start] if not math.isnan(value)]
 
+    def newest(self) -> float | None:
+        """Return the newest moment; None where there is none."""
+        known = [moment for moment in self._times if not math.isnan(moment)]
+        return max(known) if known else None
+
     def row(self, earliest: float, latest: float) -> tuple[float, dict[Key, float]] | None:
         """Return the newest moment between the two, both included, and its values; None where nothing was kept."""
         within = [(moment, place) for place, moment in enumerate(self._times) if earliest <= moment <= latest]

@@ -92,7 +92,7 @@ class History:
         wall: Callable[[], float] = time.time,
         boot: Callable[[], float] = since_boot,
     ) -> None:
-        self.interval = interval
+        self.interval = float(interval)
         self._wall = wall
         self._clock = clock
         self._boot = boot

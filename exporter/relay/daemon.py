@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter import __version__, logs
+from exporter.relay import proof
 from exporter.relay.app import make_app
 from exporter.relay.calls import Caller
 from exporter.relay.credentials import FileSource, Source
@@ -29,6 +31,7 @@ from exporter.relay.storage import Told, Work
 from exporter.relay.token import Token, TokenError
 from exporter.relay.watchdog import Watchdog
 from exporter.relay.webhook import Webhook
+from exporter.server.notify import Notifier
 
 _log = logs.Log("exporter.relay.daemon")
 
@@ -137,6 +140,11 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     ]
     server = make_server(webhook.before(make_app(parts, metrics, webhook)), settings.http)
     stop_on_signals(server)
+    notifier, status = Notifier(), f"Takes webhooks on {settings.listen}"
+    server.on_started = partial(notifier.ready, status)
+    if notifier.watchdog_seconds is not None:
+        faulthandler.enable()  # systemd ends a process that hangs by SIGABRT: the journal then shows where it hung
+    others.append(asyncio.create_task(proof.prove(notifier, queue, server_socket, lambda: status)))
     # a worker that ended would let the queue grow in silence
     delivery.add_done_callback(lambda _: server.stop())
     host, port = server_socket.getsockname()[:2]
@@ -151,6 +159,7 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     try:
         await server.serve(sockets=[server_socket])
     finally:
+        notifier.stopping()
         if not delivery.done():
             await worker.finish(FINISH_SECONDS)
         for task in others:

@@ -114,8 +114,13 @@ def headline(episode: Episode) -> str:
     where = _some(_places(alerts, episode.group_labels), 3, 200)
     subject = what + (f" on {where}" if where else "")
     if episode.status == "resolved":
-        return f"{MARKS['resolved']} *RESOLVED*  {subject}{_lasted(episode)}"
-    return f"{MARKS[_worst(alerts)]} *{_worst_word(alerts)}*  {subject}{_count(episode)}"
+        return f"{MARKS['resolved']} *{_drill(alerts)}RESOLVED*  {subject}{_lasted(episode)}"
+    return f"{MARKS[_worst(alerts)]} *{_drill(alerts)}{_worst_word(alerts)}*  {subject}{_count(episode)}"
+
+
+def _drill(alerts: Sequence[Alert]) -> str:
+    """Say that nothing is wrong: every alert is a drill's (label `drill="true"`)."""
+    return "DRILL · " if all(alert.labels.get("drill") == "true" for alert in alerts) else ""
 
 
 def _count(episode: Episode) -> str:

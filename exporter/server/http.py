@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 TEXT: Final = "text/plain; charset=utf-8"
 
@@ -23,6 +23,26 @@ class Request(NamedTuple):
     """The client's address, without its port."""
 
 
+class Channel(Protocol):
+    """The open end of an answer without an end."""
+
+    def send(self, data: bytes) -> bool:
+        """Send more, all of it later than what went before; False, and nothing sent, while some of that is still here.
+
+        So never more than one piece waits for a slow reader; one that takes none for `request_timeout` is dropped.
+        """
+        ...
+
+    def end(self) -> None:
+        """End the answer; its connection is closed."""
+        ...
+
+
+Lost = Callable[[], None]
+Opened = Callable[[Channel], Lost]
+"""Called once the head of such an answer was sent; what it returns is called once the connection is lost."""
+
+
 class Response(NamedTuple):
     """What goes back; `headers` are whole lines without their ends."""
 
@@ -30,6 +50,8 @@ class Response(NamedTuple):
     body: bytes
     content_type: str = TEXT
     headers: tuple[str, ...] = ()
+    opened: Opened | None = None
+    """Makes the body a beginning, to which more is sent until either side closes."""
 
 
 FAILED: Final = Response(500, b"500: our fault, see the log\n")
@@ -97,7 +119,9 @@ def head(response: Response, date: str, *, close: bool) -> bytes:
     phrase = _PHRASES.get(response.status, "")
     extra = "".join([line + "\r\n" for line in response.headers])
     last = "Connection: close\r\n\r\n" if close else "\r\n"
+    # without a length the body ends with the connection (RFC 9112, 6.3)
+    length = f"Content-Length: {len(response.body)}\r\n" if response.opened is None else ""
     return (
         f"HTTP/1.1 {response.status} {phrase}\r\n{date}\r\nContent-Type: {response.content_type}\r\n"
-        f"Content-Length: {len(response.body)}\r\n{extra}{last}"
+        f"{length}{extra}{last}"
     ).encode()

@@ -36,6 +36,8 @@ class Server:
         self.buffer = memoryview(bytearray(BUFFER))
         self.date = DateHeader()
         self.stopping = False
+        self.accepted = asyncio.Event()
+        """Set by each connection that is accepted, before it says a word."""
         self._connections: dict[Connection, None] = {}
         self._all_lost = asyncio.Event()
         self._listener: asyncio.Server | None = None
@@ -53,7 +55,7 @@ class Server:
         """Listen on the address and return the port. Raises ListenError naming address and cause."""
         try:
             self._listener = await self.loop.create_server(
-                self._protocol(), host or None, port, backlog=1024, reuse_address=True
+                self._noted(self._protocol()), host or None, port, backlog=1024, reuse_address=True
             )
         except (OSError, ValueError) as err:  # ValueError: a name that no resolver takes
             cause = getattr(err, "strerror", None) or str(err)
@@ -61,6 +63,21 @@ class Server:
         for sock in self._listener.sockets:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return int(self._listener.sockets[0].getsockname()[1])
+
+    @property
+    def listening_socket(self) -> socket.socket | None:
+        """The socket that listens, the first of several; None where none does."""
+        sockets = () if self._listener is None else self._listener.sockets
+        return sockets[0] if sockets else None
+
+    def _noted(self, make: "Callable[[], asyncio.BufferedProtocol]") -> "Callable[[], asyncio.BufferedProtocol]":
+        """Return `make`, which is called for each connection that is accepted, with a note of that."""
+
+        def note_and_make() -> asyncio.BufferedProtocol:
+            self.accepted.set()
+            return make()
+
+        return note_and_make
 
     def _protocol(self) -> "Callable[[], asyncio.BufferedProtocol]":
         """Return what makes the protocol of a new connection: HTTP, behind TLS where there is a certificate."""

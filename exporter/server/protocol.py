@@ -8,13 +8,13 @@ import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
 from exporter.logs import Log
-from exporter.server.http import FAILED, Request, Response, head
+from exporter.server.http import FAILED, Lost, Request, Response, head
+from exporter.server.target import parse_target
 
 if TYPE_CHECKING:
     from exporter.server.listener import Server
@@ -31,21 +31,9 @@ MAX_REPEATED: Final = 2048
 KEPT_HEADERS: Final = frozenset(
     {b"accept-encoding", b"authorization", b"expect", b"x-prometheus-scrape-timeout-seconds"}
 )
-# longer request targets are not remembered: 256 of the longest would keep 12 MB
-MAX_CACHED_TARGET: Final = 256
 # after an error answer, what the client still sends is read and dropped, else the reset would destroy the answer
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 8 * 1024 * 1024
-
-
-@lru_cache(maxsize=256)
-def parse_target(target: bytes) -> tuple[str, str]:
-    """Return path and query of a request target. Raises ValueError when it is none."""
-    try:
-        url = httptools.parse_url(target)
-    except httptools.HttpParserInvalidURLError as err:
-        raise ValueError("no request target") from err
-    return (url.path or b"/").decode(), (url.query or b"").decode()
 
 
 class _Refused(Exception):  # noqa: N818 -- control flow out of the parser's callbacks
@@ -82,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closed = False
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._lost: Lost | None = None  # set while this is the open end of an answer
 
     # -- transport ----------------------------------------------------------------------------------------------
 
@@ -103,6 +92,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._server.lost(self)
+        if self._lost is not None:
+            self._lost()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 -- asyncio's signature
         """Lend the server's one buffer: what it receives is used up before the next connection is read."""
@@ -165,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Go on answering when the client has shut down its sending side with a request under way."""
         self._half_closed = True
-        return self.busy or bool(self._waiting)
+        return self._lost is None and (self.busy or bool(self._waiting))
 
     def pause_writing(self) -> None:
         """Stop reading: the client does not take what it asked for."""
@@ -219,9 +210,8 @@ class Connection(asyncio.BufferedProtocol):
         self._size = 0
         self._receiving = False
         self._messages += 1
-        parse = parse_target if len(self._url) <= MAX_CACHED_TARGET else parse_target.__wrapped__
         try:
-            path, query = parse(self._url)
+            path, query = parse_target(self._url)
         except ValueError:
             self._refuse(400, "this is no request target")
         if len(self._waiting) >= MAX_PIPELINED:
@@ -250,9 +240,12 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, request: Request, response: Response, *, keep_alive: bool) -> None:
         if not self.busy or self._closed:
             return  # the client left, or was refused, while its page was made
+        if response.opened is not None and request.method != "HEAD":
+            self._begin(response)
+            return
         self.busy = False
         last = not self._waiting and self._refusal is None
-        close = not keep_alive or self._server.stopping or (self._half_closed and last)
+        close = not keep_alive or self._server.stopping or (self._half_closed and last) or response.opened is not None
         text = head(response, self._server.date.at(time.time()), close=close)
         self._transport.write(text if request.method == "HEAD" else text + response.body)
         if close:
@@ -272,6 +265,28 @@ class Connection(asyncio.BufferedProtocol):
             self._next()
         elif self._refusal is not None:
             self._fail(self._refusal)
+
+    def _begin(self, response: Response) -> None:
+        """Send head and first piece of an answer without an end; the connection stays busy with it."""
+        assert response.opened is not None  # noqa: S101 -- asked before
+        self._transport.write(head(response, self._server.date.at(time.time()), close=True) + response.body)
+        self._expire_in(self._server.limits.request_timeout)
+        self._lost = response.opened(self)
+
+    def send(self, data: bytes) -> bool:
+        """Send more of an answer without an end, but nothing while the last piece has not left."""
+        if self._closed or self._transport.get_write_buffer_size():
+            return False
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size():
+            self._expire_in(self._server.limits.request_timeout)
+        return True
+
+    def end(self) -> None:
+        """End an answer without an end."""
+        if not self._closed:
+            self._closed = True
+            self._transport.close()
 
     def _refuse(self, status: int, why: str) -> None:
         raise _Refused(Response(status, f"{status}: {why}\n".encode()))
@@ -322,8 +337,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def shut(self) -> None:
-        """Close at once when idle; a request under way is answered first."""
-        if not self.busy:
+        """Close at once when idle, or when the answer has no end; a request under way is answered first."""
+        if not self.busy or self._lost is not None:
             self._closed = True
             self._transport.close()
 

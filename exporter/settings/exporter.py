@@ -80,6 +80,26 @@ class Sampler(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError(f"interval: expected 1s to 60s, got {self.interval}")
 
 
+class Dashboard(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The page at / for people. Nothing is computed for it, or asked, while nobody looks."""
+
+    enabled: bool = True
+    """Without it there is a page of links at /, and no stream."""
+    prometheus_url: str = ""
+    """Where to ask what fires, such as http://localhost:9090; without it the page shows no alerts."""
+    instance: str = ""
+    """Only alerts whose label `instance` is this one; without it all."""
+    max_pages: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    """Open pages at most; one more is told to try again later."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address, and a password that everybody who sees the settings would see."""
+        if self.prometheus_url and not self.prometheus_url.startswith(("http://", "https://")):
+            raise ValueError("prometheus_url: expected an address such as http://localhost:9090")
+        if "@" in self.prometheus_url:
+            raise ValueError("prometheus_url: expected an address without a user and password")
+
+
 class Exporter(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Settings of `hostwatch serve`; every one has a default that works."""
 
@@ -92,6 +112,7 @@ class Exporter(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     paths: Paths = Paths()
     collectors: Collectors = default(Collectors())
     probes: Probes = default(Probes())
+    dashboard: Dashboard = default(Dashboard())
 
     def __post_init__(self) -> None:
         """Refuse an address that cannot be listened on."""

@@ -1,33 +1,23 @@
-"""The REST API: what stands below /api. Each endpoint is a row of ENDPOINTS; every answer, errors too, is JSON."""
+"""The REST API: what stands below /api. Every answer, errors too, is JSON; what is made of metrics is read anew."""
 
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
 
-from exporter.history import History
 from exporter.logs import Log
 from exporter.server.http import Reply, Request, Response
-from exporter.web.evidence import evidence_of
-from exporter.web.times import parse_time, rfc3339
+from exporter.web.endpoints import ENDPOINTS, V1, ApiError, Parameter, Parameters
+from exporter.web.rows import Rows
+from exporter.web.sources import Sources
 
 log = Log(__name__)
 
 PREFIX: Final = "/api"
+DOCUMENT: Final = f"{V1}/openapi.json"
 JSON: Final = "application/json"
 _HEADERS: Final = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
-
-
-class ApiError(Exception):
-    """An answer that is an error."""
-
-    def __init__(self, status: int, code: str, message: str, headers: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -37,47 +27,10 @@ class ErrorBody(msgspec.Struct, frozen=True):
     message: str
 
 
-class Sources(NamedTuple):
-    """What the endpoints tell of."""
+class Failure(msgspec.Struct, frozen=True):
+    """An answer that is an error."""
 
-    history: History
-    is_sampled: bool
-    """Whether anything is added to the history."""
-
-
-Parameters = Mapping[str, str]
-Endpoint = Callable[[Sources, Parameters], msgspec.Struct]
-"""Returns what becomes the answer, from parameters that are known and stand there once. Raises ApiError."""
-
-
-def evidence(sources: Sources, parameters: Parameters) -> msgspec.Struct:
-    """Tell what the machine did at a moment, and who used most; without `at` now."""
-    now = sources.history.now()
-    try:
-        at = parse_time(parameters["at"]) if "at" in parameters else now
-    except ValueError as err:
-        raise ApiError(400, "bad_time", f"at: {err}") from err
-    found = evidence_of(sources.history, at)
-    if found is not None:
-        return found
-    raise ApiError(404, "no_sample", f"nothing was kept of {rfc3339(at)}: {_why_nothing(sources, at, now)}")
-
-
-def _why_nothing(sources: Sources, at: float, now: float) -> str:
-    if not sources.is_sampled:
-        return "collectors.usage.enabled is false, so nothing is"
-    if at > now:
-        return f"it is {rfc3339(now)} on this machine"
-    return "one hour is, at most since the start, and none while a dead mount holds the sampler up"
-
-
-class _Row(NamedTuple):
-    endpoint: Endpoint
-    parameters: Mapping[str, str]
-    """The code of the error where one of them is bad."""
-
-
-ENDPOINTS: Final = {"/api/v1/evidence": _Row(evidence, {"at": "bad_time"})}
+    error: ErrorBody
 
 
 class Api:
@@ -89,43 +42,75 @@ class Api:
 
     def __call__(self, request: Request, reply: Reply) -> None:
         """Answer in JSON, whatever happens."""
-        try:
-            body: msgspec.Struct = self._answer(request)
-            response = Response(200, self._encode(body), JSON, _HEADERS)
-        except ApiError as err:
-            response = self._error(err)
-        except Exception as err:  # noqa: BLE001 -- the boundary of a request
-            log.error("request failed", method=request.method, path=request.path[:200], exc=err)
-            response = self._error(ApiError(500, "internal_error", "our fault, see the log"))
-        reply(response)
 
-    def _answer(self, request: Request) -> msgspec.Struct:
+        def answer(make: Callable[[], Response]) -> None:
+            try:
+                response = make()
+            except ApiError as err:
+                response = self._error(err)
+            except Exception as err:  # noqa: BLE001 -- the boundary of a request
+                log.error("request failed", method=request.method, path=request.path[:200], exc=err)
+                response = self._error(ApiError(500, "internal_error", "our fault, see the log"))
+            reply(response)
+
+        try:
+            self._begin(request, answer)
+        except ApiError as err:
+            reply(self._error(err))
+
+    def _begin(self, request: Request, answer: Callable[[Callable[[], Response]], None]) -> None:
+        """Look at the request, and have the answer made at once, or when what it is made of was read."""
         row = ENDPOINTS.get(request.path)
-        if row is None:
-            known = ", ".join(ENDPOINTS)
+        if row is None and request.path != DOCUMENT:
+            known = ", ".join((*ENDPOINTS, DOCUMENT))
             raise ApiError(404, "no_such_path", f"nothing at {request.path[:200]}; there is {known}")
         if request.method not in {"GET", "HEAD"}:
             raise ApiError(405, "method_not_allowed", "only GET and HEAD", ("Allow: GET, HEAD",))
-        return row.endpoint(self._sources, _parameters(request.query, row.parameters))
+        given = parse_parameters(request.query, {} if row is None else row.parameters)
+        if row is None:
+            answer(lambda: self._good(_document()))
+            return
+        make = row.endpoint
+        read(self._sources, row.collectors, lambda rows: answer(lambda: self._good(make(self._sources, given, rows))))
+
+    def _good(self, body: object) -> Response:
+        return Response(200, self._encode(body), JSON, _HEADERS)
 
     def _error(self, err: ApiError) -> Response:
-        body = self._encode({"error": ErrorBody(err.code, err.message)})
+        body = self._encode(Failure(ErrorBody(err.code, err.message)))
         return Response(err.status, body, JSON, (*_HEADERS, *err.headers))
 
     def _encode(self, body: object) -> bytes:
         return self._encoder.encode(body) + b"\n"
 
 
-def _parameters(query: str, known: Mapping[str, str]) -> Parameters:
+def _document() -> Mapping[str, object]:
+    from exporter.web.openapi import document  # noqa: PLC0415 -- for whoever asks only
+
+    return document()
+
+
+def read(sources: Sources, names: Sequence[str] | None, take: Callable[[Rows], None]) -> None:
+    """Call `take` with the rows of some collectors, None for all; at once where there is nothing to read."""
+    runner = sources.runner
+    known = () if runner is None else runner.names
+    wanted = frozenset(known if names is None else names).intersection(known)
+    if runner is None or not wanted:
+        take(Rows(b""))
+        return
+    runner.scrape(lambda page: take(Rows(page)), names=wanted, gzip=False, timeout=sources.timeout)
+
+
+def parse_parameters(query: str, known: Mapping[str, Parameter]) -> Parameters:
     """Return the parameters of a query. Raises ApiError for one that is not known or stands there twice."""
     try:
         fields = parse_qs(query, keep_blank_values=True, max_num_fields=20)
     except ValueError as err:
         raise ApiError(400, "bad_parameter", "expected at most 20 parameters") from err
-    expected = ", ".join(sorted(known))
+    expected = ", ".join(sorted(known)) or "none"
     for name, values in fields.items():
         if name not in known:
             raise ApiError(400, "bad_parameter", f"unknown parameter {name[:40]!r}; expected {expected}")
         if len(values) > 1:
-            raise ApiError(400, known[name], f"{name}: expected it once, got it {len(values)} times")
+            raise ApiError(400, known[name].code, f"{name}: expected it once, got it {len(values)} times")
     return {name: values[0] for name, values in fields.items()}

@@ -26,14 +26,14 @@ class Host(msgspec.Struct, frozen=True):
     swap_usage_ratio: Number = UNSET
 
 
-class FileSystem(msgspec.Struct, frozen=True):
+class FileSystemThen(msgspec.Struct, frozen=True):
     """How full a file system was, 0 to 1."""
 
     mountpoint: str
     usage_ratio: float
 
 
-class Latency(msgspec.Struct, frozen=True):
+class LatencyThen(msgspec.Struct, frozen=True):
     """The last round of pings to a target."""
 
     target: str
@@ -41,7 +41,7 @@ class Latency(msgspec.Struct, frozen=True):
     loss_ratio: Number = UNSET
 
 
-class Service(msgspec.Struct, frozen=True):
+class ServiceThen(msgspec.Struct, frozen=True):
     """The last result of a check; one that could not be asked is missing."""
 
     check: str
@@ -60,7 +60,7 @@ class Process(msgspec.Struct, frozen=True):
     written_bytes_per_second: Number = UNSET
 
 
-class Container(msgspec.Struct, frozen=True):
+class ContainerThen(msgspec.Struct, frozen=True):
     """What one container used."""
 
     name: str
@@ -76,11 +76,11 @@ class Evidence(msgspec.Struct, frozen=True):
     """The moment that was asked for, in UTC."""
     sample: SampleTime
     host: Host
-    filesystems: list[FileSystem] | UnsetType = UNSET
-    latency: list[Latency] | UnsetType = UNSET
-    services: list[Service] | UnsetType = UNSET
+    filesystems: list[FileSystemThen] | UnsetType = UNSET
+    latency: list[LatencyThen] | UnsetType = UNSET
+    services: list[ServiceThen] | UnsetType = UNSET
     processes: list[Process] | UnsetType = UNSET
-    containers: list[Container] | UnsetType = UNSET
+    containers: list[ContainerThen] | UnsetType = UNSET
 
 
 # lists are made less often than samples are taken: how much older than the moment one may be, seconds
@@ -101,10 +101,10 @@ def evidence_of(history: History, wall: float) -> Evidence | None:
         at=rfc3339(wall),
         sample=_sample_time(moment),
         host=Host(*(_value(values, key) for key in ("cpu", "memory", "swap"))),
-        filesystems=[FileSystem(key[1], _short(values[key])) for key in _keys(values, "filesystem")] or UNSET,
+        filesystems=[FileSystemThen(key[1], _short(values[key])) for key in _keys(values, "filesystem")] or UNSET,
         latency=list(_latency(values)) or UNSET,
-        services=[Service(key[2], key[1], values[key] > 0.5) for key in _keys(values, "service")] or UNSET,
-        processes=UNSET if processes is None else [_process(row) for row in processes],
+        services=[ServiceThen(key[2], key[1], values[key] > 0.5) for key in _keys(values, "service")] or UNSET,
+        processes=UNSET if processes is None else [process_of(row) for row in processes],
         containers=UNSET if containers is None else [_container(row) for row in containers],
     )
 
@@ -128,21 +128,22 @@ def _value(values: Mapping[Key, float], *key: str) -> Number:
     return UNSET if found is None else _short(found)
 
 
-def _latency(values: Mapping[Key, float]) -> Iterator[Latency]:
+def _latency(values: Mapping[Key, float]) -> Iterator[LatencyThen]:
     targets = {key[1] for key in (*_keys(values, "latency"), *_keys(values, "loss"))}
     for target in sorted(targets):
-        yield Latency(target, _value(values, "latency", target), _value(values, "loss", target))
+        yield LatencyThen(target, _value(values, "latency", target), _value(values, "loss", target))
 
 
 def _known(value: float | None) -> Number:
     return UNSET if value is None else value
 
 
-def _process(row: ProcessRow) -> Process:
+def process_of(row: ProcessRow) -> Process:
+    """Return a row of the history as it is told."""
     read, written = _known(row.read_bytes_per_second), _known(row.written_bytes_per_second)
     return Process(row.name, row.processes, row.cpu_cores, row.resident_bytes, read, written)
 
 
-def _container(row: ContainerRow) -> Container:
+def _container(row: ContainerRow) -> ContainerThen:
     memory = UNSET if row.memory_bytes is None else row.memory_bytes
-    return Container(row.name, row.image, _known(row.cpu_cores), memory)
+    return ContainerThen(row.name, row.image, _known(row.cpu_cores), memory)

@@ -25,6 +25,7 @@ code {{ font-size: .95em; }}
 <tr><td><a href="/metrics">/metrics</a></td><td>every metric, as text; <code>?collect[]=cpu</code> narrows it</td></tr>
 <tr><td><a href="/api/v1/evidence">/api/v1/evidence</a></td>
 <td>what happened and who used most, as JSON; <code>?at=TIME</code> looks back, an hour at most</td></tr>
+<tr><td><a href="/api/v1/openapi.json">/api/v1/openapi.json</a></td><td>the rest of the REST API, described</td></tr>
 <tr><td><a href="/-/healthy">/-/healthy</a></td><td>200 while the process answers</td></tr>
 <tr><td><a href="/-/ready">/-/ready</a></td><td>200 once it can be scraped</td></tr>
 </table>
@@ -39,7 +40,7 @@ _SAFETY = (
 
 
 def landing(collectors: tuple[str, ...]) -> Response:
-    """Return the landing page: what this is, its version, where the rest is."""
+    """Return the page of links: what this is, its version, where the rest is."""
     links = ", ".join(f'<a href="/metrics?collect[]={name}">{name}</a>' for name in collectors)
     page = _LANDING.format(version=__version__, collectors=links)
     return Response(200, page.encode(), "text/html; charset=utf-8", _SAFETY)

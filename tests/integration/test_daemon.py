@@ -40,7 +40,7 @@ def test_zero_settings_give_a_complete_page() -> None:
         assert not child.events("collector failed"), "what is not there is no failure"
         assert ask(child.port, request("/-/healthy")).body == b"healthy\n"
         assert ask(child.port, request("/-/ready")).body == b"ready\n"
-        landing = ask(child.port, request("/"))
+        landing = ask(child.port, request("/about"))
         assert landing.headers["content-type"] == "text/html; charset=utf-8"
         assert b'href="/metrics"' in landing.body
 

@@ -42,8 +42,8 @@ def _run(*module: str) -> None:
     subprocess.run([sys.executable, "-m", *module], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=180)
 
 
-def install(machine: Machine, release: str = "bookworm") -> None:
-    """Install this tree on a machine, its command as COMMAND; nothing is fetched there."""
+def install(machine: Machine, release: str = "bookworm", what: str = "hostwatch") -> None:
+    """Install this tree on a machine, its command as COMMAND; nothing is fetched there. `what` may name extras."""
     machine.copy(_wheelhouse(PYTHONS[release]), "/opt/wheels")
     with tempfile.TemporaryDirectory() as folder:
         _run("hatchling", "build", "-t", "wheel", "-d", folder)
@@ -51,4 +51,4 @@ def install(machine: Machine, release: str = "bookworm") -> None:
             machine.copy(wheel, f"/opt/wheels/{wheel.name}")
     machine.exec("python3", "-m", "venv", "/opt/hostwatch")
     pip = ("/opt/hostwatch/bin/pip", "install", "--quiet", "--no-index", "--find-links=/opt/wheels")
-    machine.exec(*pip, "hostwatch")
+    machine.exec(*pip, what)

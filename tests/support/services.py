@@ -4,44 +4,14 @@ import json
 import time
 from typing import Final
 
-from tests.support import installed, units
+from tests.support import installed, unit_templates, units
 from tests.support.peer import fetch
 from tests.support.systemd_machine import Machine
 
 DEADLINE_SECONDS: Final = 20
 NODE: Final = "--collector.systemd --web.listen-address=0.0.0.0:PORT"
-# all that systemd takes from a service that neither writes nor runs anything. ProtectClock= is not in it: it takes
-# adjtimex(2), which timex reads with, and with which nobody without CAP_SYS_TIME changes anything. The user is one of
-# /etc/passwd: dbus-daemon lets no others in (systemd issue 22737)
-HARDENED: Final = """
-DynamicUser=yes
-User=hostwatch
-CapabilityBoundingSet=
-AmbientCapabilities=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateTmp=yes
-PrivateDevices=yes
-DevicePolicy=closed
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-KeyringMode=private
-UMask=0077
-SystemCallArchitectures=native
-SystemCallFilter=@system-service adjtimex clock_adjtime
-SystemCallErrorNumber=EPERM
-"""
+# all that systemd takes from a service that neither writes nor runs anything, as the unit of an installed host has it
+HARDENED: Final = unit_templates.confinement(unit_templates.exporter(clock=True))
 
 
 class Host:

@@ -52,6 +52,10 @@ NEVER = {
     "uvicorn",
     "jinja2",
     "exporter.relay",
+    "exporter.web.api",  # what only people and programs ask for, not scrapers
+    "exporter.web.stream",
+    "exporter.web.dashboard",
+    "exporter.web.answers",
 }
 
 

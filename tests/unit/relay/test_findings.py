@@ -76,11 +76,11 @@ def test_what_the_exporter_answers_is_read() -> None:
         at="2026-11-20T15:06:21Z",
         sample=web.SampleTime("2026-11-20T15:06:20Z", 1795187180.0),
         host=web.Host(cpu_usage_ratio=0.97),
-        filesystems=[web.FileSystem("/", 0.4)],
-        latency=[web.Latency("gw", loss_ratio=1.0)],
-        services=[web.Service("web", "http", up=False)],
+        filesystems=[web.FileSystemThen("/", 0.4)],
+        latency=[web.LatencyThen("gw", loss_ratio=1.0)],
+        services=[web.ServiceThen("web", "http", up=False)],
         processes=[web.Process("sh", 1, 0.5, 1024)],
-        containers=[web.Container("web", "web:1", memory_bytes=2048)],
+        containers=[web.ContainerThen("web", "web:1", memory_bytes=2048)],
     )
     found = parse_findings(msgspec.json.encode(made))
     assert (found.host.cpu_usage_ratio, found.host.memory_usage_ratio) == (0.97, None)

@@ -239,3 +239,16 @@ URLS = {
 @pytest.mark.parametrize(("url", "made"), URLS.values(), ids=URLS)
 def test_only_web_addresses_become_links(url: str, made: Any) -> None:
     assert wording.link(url, "Go") == made
+
+
+@pytest.mark.parametrize(
+    ("alerts", "said"),
+    [
+        pytest.param([alert(labels={"drill": "true"})], "*DRILL · CRITICAL*", id="one"),
+        pytest.param([resolved(alert(labels={"drill": "true"}))], "*DRILL · RESOLVED*", id="resolved"),
+        pytest.param([alert(labels={"drill": "true"}), alert(instance="b")], "*CRITICAL*", id="a-real-one-beside"),
+        pytest.param([alert(labels={"drill": "no"})], "*CRITICAL*", id="another-label"),
+    ],
+)
+def test_a_drill_is_called_one_only_when_all_of_it_is(alerts: list[Any], said: str) -> None:
+    assert said in message(*alerts).text

@@ -15,7 +15,7 @@ from tests.support.effort import tries
 
 DURATION = "expected a duration such as 15s, 250ms or 1m30s, got "
 ADDRESS = "expected ADDRESS:PORT such as 127.0.0.1:10101 or [::1]:10101, got "
-KEYS = "collectors, http, listen, log, paths, probes, sampler, scrape"
+KEYS = "collectors, dashboard, http, listen, log, paths, probes, sampler, scrape"
 LEVEL = "log: {level: "
 
 BAD: dict[str, tuple[bytes | str, str]] = {
@@ -180,6 +180,14 @@ BAD: dict[str, tuple[bytes | str, str]] = {
     "bomb of aliases": (
         "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)),
         "f.yml: expected at most 50000 values, aliases counted where they are used",
+    ),
+    "dashboard that asks what is no address": (
+        "dashboard: {prometheus_url: 'localhost:9090'}",
+        "f.yml:1: dashboard.prometheus_url: expected an address such as http://localhost:9090",
+    ),
+    "dashboard with a password in the address": (
+        "dashboard: {prometheus_url: 'http://me:secret@localhost:9090'}",
+        "f.yml:1: dashboard.prometheus_url: expected an address without a user and password",
     ),
     "too large": (b"#" * (MAX_BYTES + 1), f"f.yml: expected at most {MAX_BYTES} bytes"),
 }

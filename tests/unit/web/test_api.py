@@ -9,8 +9,9 @@ from exporter.collectors.containers import ContainerUse
 from exporter.history import CpuTime, FileSystemUse, History, Sample
 from exporter.processes import ProcessUse
 from exporter.server.http import Request, Response, Routes
-from exporter.web import api as api_module
-from exporter.web.api import PREFIX, Api, Sources
+from exporter.web import endpoints
+from exporter.web.api import PREFIX, Api
+from exporter.web.sources import Sources
 
 BEGIN = 1795230000.0  # 2026-11-21T03:00:00Z
 DISKS = (FileSystemUse("/dev/vda", "ext4", "/srv", 0.5), FileSystemUse("/dev/vdb", "ext4", "/", 0.93))
@@ -164,6 +165,66 @@ def test_bad_time_is_400(api: Api, query: str) -> None:
     assert bad(api, 400, "bad_time", query).startswith("at: expected")
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "message"),
+    [
+        ("processes?sort=size", "bad_sort", "sort: expected one of cpu, memory"),
+        ("processes?limit=0", "bad_limit", "limit: expected a number from 1 to 1000, got '0'"),
+        ("processes?limit=1.5", "bad_limit", "limit: expected a whole number, got '1.5'"),
+        ("processes?limit=1&limit=2", "bad_limit", "limit: expected it once, got it 2 times"),
+        ("processes?limit=%D9%A3", "bad_limit", "limit: expected a number"),
+        ("history?step_seconds=0.1", "bad_step", "step_seconds: expected a number from 1 to 3600, got '0.1'"),
+        ("history?step_seconds=1", "bad_step", "step_seconds: expected at least 5 for"),
+        ("history?name=cpu", "bad_name", "name: expected some of cpu_usage_ratio,"),
+        ("history?name=", "bad_name", "got ''"),
+        ("history?start=2026-11-21T03:00:00Z&end=2026-11-21T02:00:00Z", "bad_time", "start: expected a moment before"),
+        ("history?end=soon", "bad_time", "end: expected a time such as"),
+        ("cpu?core=1", "bad_parameter", "unknown parameter 'core'; expected none"),
+    ],
+)
+def test_bad_parameter_is_400_that_names_it_and_what_would_do(api: Api, path: str, code: str, message: str) -> None:
+    path, _, query = path.partition("?")
+    assert message in bad(api, 400, code, query, path=f"/api/v1/{path}")
+
+
+def test_history_is_curves_of_whole_steps_without_what_was_not_kept(api: Api) -> None:
+    answer = json.loads(ask(api, "name=cpu_usage_ratio,service_up&step_seconds=30", "/api/v1/history").body)
+    assert answer["step_seconds"] == 30
+    curves = {(one["name"], *one["labels"].values()): one["points"] for one in answer["series"]}
+    assert curves.keys() == {("cpu_usage_ratio",), ("service_up", "http", "web"), ("service_up", "tcp", "web")}
+    assert curves["cpu_usage_ratio",] == [[BEGIN, 1.0], [BEGIN + 30, 1.0], [BEGIN + 60, 1.0]]
+    assert [value for _, value in curves["service_up", "http", "web"]] == [1.0, 0.0, 0.0], "the least of a step"
+
+
+def test_history_between_two_moments_is_that_and_nothing_beyond(api: Api) -> None:
+    query = "name=memory_usage_ratio&start=2026-11-21T03:00:20Z&end=2026-11-21T03:00:40Z"
+    answer = json.loads(ask(api, query, "/api/v1/history").body)
+    assert [moment - BEGIN for moment, _ in answer["series"][0]["points"]] == [20, 25, 30, 35, 40]
+    assert json.loads(ask(api, "start=0&end=1", "/api/v1/history").body)["series"] == []
+
+
+def test_history_of_more_than_one_answer_holds_says_what_would_do(clocks: Clocks) -> None:
+    history = History(5, lambda: clocks.boot, lambda: clocks.wall, lambda: clocks.boot)
+    history.add(Sample(0, (), None, None, ()), {("latency", str(n)): 1.0 for n in range(300)})
+    api = Api(Sources(history, is_sampled=True))
+    message = bad(api, 400, "bad_name", path="/api/v1/history")
+    assert "300 series are over 256; expected fewer of" in message
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", ["stress-ng-cpu", "init"]),
+        ("sort=memory", ["init", "stress-ng-cpu"]),
+        ("sort=written", ["init", "stress-ng-cpu"]),
+        ("sort=processes&limit=1", ["stress-ng-cpu"]),
+    ],
+)
+def test_processes_are_sorted_and_cut(api: Api, query: str, names: list[str]) -> None:
+    answer = json.loads(ask(api, query, "/api/v1/processes").body)
+    assert [one["name"] for one in answer["processes"]] == names
+
+
 @pytest.mark.parametrize("query", ["to=1", "at=1&x=2", "&".join(["a=1"] * 30), "AT=1"])
 def test_unknown_parameter_is_400(api: Api, query: str) -> None:
     bad(api, 400, "bad_parameter", query)
@@ -189,7 +250,7 @@ def test_own_fault_is_json_500_and_logged(
     def fail(*_: object) -> None:
         raise RuntimeError("our fault")
 
-    monkeypatch.setattr(api_module, "evidence_of", fail)
+    monkeypatch.setattr(endpoints, "evidence_of", fail)
     bad(api, 500, "internal_error")
     assert [record.message for record in caplog.records] == ["request failed"]
 
