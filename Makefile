@@ -7,16 +7,18 @@ SHELL := /bin/sh
 VENV := .venv/bin/python
 RUN_STAMP := .venv/run.stamp
 DEV_STAMP := .venv/dev.stamp
-SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run tests/support/systemd_image.sh
+SCRIPTS := stack/apt.sh stack/debian13.sh stack/venv.sh stack/soak.sh .ci/run tests/support/systemd_image.sh tests/support/python_image.sh \
+  compose/vault.sh compose/healthy.sh
 # what tests run beside Python's packages
 TEST_PACKAGES := prometheus prometheus-alertmanager prometheus-node-exporter stress-ng fuse3 iproute2 iputils-ping e2fsprogs wrk dbus-daemon openssl \
-  docker.io busybox-static mmdebstrap prometheus-blackbox-exporter chromium fonts-dejavu-core prometheus-process-exporter
+  docker.io busybox-static mmdebstrap prometheus-blackbox-exporter chromium fonts-dejavu-core prometheus-process-exporter \
+  openssh-client
 # and what they compare with, or use, as the next release has it
-NEXT_RELEASE_PACKAGES := prometheus-node-exporter prometheus prometheus-alertmanager docker-compose docker-buildx
+NEXT_RELEASE_PACKAGES := prometheus-node-exporter prometheus promtool prometheus-alertmanager docker-compose docker-buildx
 UV := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # a name on the command line wins over these: make up PROMETHEUS_PORT=9190
-export EXPORTER_PORT RELAY_PORT PROMETHEUS_PORT ALERTMANAGER_PORT HOSTWATCH_STATE
+export EXPORTER_PORT RELAY_PORT PROMETHEUS_PORT ALERTMANAGER_PORT GRAFANA_PORT HOSTWATCH_STATE STACK
 
 .PHONY: help
 help: ## this text
@@ -26,15 +28,20 @@ help: ## this text
 		printf '%-9s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo '  PYTHON=python3                  which Python makes .venv: 3.11, 3.12 or 3.13'
-	@echo '  EXPORTER_PORT=10101  RELAY_PORT=10102  PROMETHEUS_PORT=9090  ALERTMANAGER_PORT=9093'
+	@echo '  STACK=native                    without Docker, though an engine answers; STACK=docker: only with it'
+	@echo '  EXPORTER_PORT=10101  RELAY_PORT=10102  PROMETHEUS_PORT=9090  ALERTMANAGER_PORT=9093  GRAFANA_PORT=3000'
 
 .PHONY: up
-up: $(RUN_STAMP) ## exporter, relay, Prometheus and Alertmanager, wired together, until Ctrl-C
+up: $(RUN_STAMP) ## all parts, wired together, until Ctrl-C: with Docker where an engine answers, else without
 	@exec $(VENV) -m stack up
 
 .PHONY: down
 down: ## stop what `make up` runs, from another terminal
 	@if [ -x $(VENV) ]; then exec $(VENV) -m stack down; else echo 'No stack runs: there is no .venv.'; fi
+
+.PHONY: logs
+logs: $(RUN_STAMP) ## what the parts of `make up` say, until Ctrl-C
+	@exec $(VENV) -m stack logs
 
 .PHONY: test
 test: $(DEV_STAMP) test-packages ## every test, with the real parts, and coverage
@@ -64,6 +71,7 @@ venv: $(DEV_STAMP) ## .venv from the lock files with hashes, development package
 .PHONY: golden
 golden: $(DEV_STAMP) ## write golden files and generated documents anew: review the difference
 	@$(VENV) -m pytest -q tests/golden tests/unit --rewrite-golden
+	@$(VENV) -m grafana
 	@exec $(VENV) -m tests.support.catalogue
 
 .PHONY: lock
@@ -94,7 +102,8 @@ $(DEV_STAMP): requirements/dev.txt pyproject.toml stack/venv.sh
 test-packages:
 	@sh stack/apt.sh $(TEST_PACKAGES) || [ $$? -eq 3 ]
 	@sh stack/debian13.sh .local/debian13 $(NEXT_RELEASE_PACKAGES) || [ $$? -eq 3 ]
-	@sh tests/support/systemd_image.sh .local/machines bookworm || [ $$? -eq 3 ]
+	@sh tests/support/systemd_image.sh .local/machines bookworm trixie || [ $$? -eq 3 ]
+	@sh tests/support/python_image.sh .local/machines || [ $$? -eq 3 ]
 
 bench-packages:
 	@sh stack/apt.sh prometheus-node-exporter prometheus-process-exporter

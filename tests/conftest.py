@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import debian13, effort, fleet_machines, systemd_machine
+from tests.support import debian13, effort, fleet_machines, stand_ins, systemd_machine
 from tests.support import engine as docker
 
 REQUIRE_ALL = os.environ.get("HOSTWATCH_REQUIRE_ALL") == "1"
@@ -24,6 +24,8 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "blackbox_exporter": lambda: bool(shutil.which("prometheus-blackbox-exporter")),
     "node_exporter": lambda: bool(shutil.which("prometheus-node-exporter")),
     "node_exporter-1.9": lambda: bool(debian13.find("prometheus-node-exporter")),
+    "prometheus-2.53": lambda: bool(debian13.find("prometheus") and debian13.find("promtool")),
+    "alertmanager-0.28": lambda: bool(debian13.find("prometheus-alertmanager") and debian13.find("amtool")),
     "ip": lambda: bool(shutil.which("ip")),
     "ping": lambda: bool(shutil.which("ping")),
     "tun": lambda: os.geteuid() == 0 and Path("/dev/net/tun").exists(),
@@ -31,11 +33,13 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "process-exporter": lambda: bool(shutil.which("prometheus-process-exporter")),
     "stress-ng": lambda: bool(shutil.which("stress-ng")),
     "fuse": lambda: os.geteuid() == 0 and Path("/dev/fuse").exists(),
+    "loop": lambda: os.geteuid() == 0 and Path("/dev/loop-control").exists() and bool(shutil.which("mkfs.ext4")),
     "openssl": lambda: bool(shutil.which("openssl")),
     "dbus-daemon": lambda: bool(shutil.which("dbus-daemon")),
     "docker-engine": docker.is_possible,
     "systemd-machine": lambda: bool(systemd_machine.find("bookworm")),
     "fleet-machines": fleet_machines.is_possible,
+    "compose": lambda: docker.is_possible() and stand_ins.are_possible(),
     "wrk": lambda: bool(shutil.which("wrk")),
     "chromium": lambda: bool(shutil.which("chromium")),
 }

@@ -7,7 +7,7 @@ import click
 from exporter import __version__
 
 # each is a module of this package that has a command of the same name; in the order of `--help`
-COMMANDS = ("serve", "relay", "doctor", "config")
+COMMANDS = ("serve", "relay", "drill", "fleet", "containers", "doctor", "config", "completion")
 
 
 class Parts(click.Group):

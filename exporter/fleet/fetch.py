@@ -1,6 +1,7 @@
 """One HTTP GET on the running loop, with limits."""
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -53,7 +54,8 @@ async def get(address: Address, host: str, target: str, seconds: float, max_byte
             if is_last or loop.time() - deadline < _STALL_SECONDS:
                 raise FetchError(Kind.TIMEOUT, f"no whole answer within {seconds:g} s") from err
         except OSError as err:
-            raise FetchError(kind_of(err), err.strerror or str(err)) from err
+            # asyncio puts words of its own into strerror
+            raise FetchError(kind_of(err), os.strerror(err.errno) if err.errno else str(err)) from err
     raise AssertionError
 
 

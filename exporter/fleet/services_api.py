@@ -11,7 +11,7 @@ has a connection of its own, and what is wrong with one instance costs that inst
 import asyncio
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -61,6 +61,8 @@ class Poll(NamedTuple):
     broken: tuple[Broken, ...]
     left_out: int = 0
     """Instances over the limit, which were not asked for."""
+    ordered: "tuple[Instance | Broken, ...]" = ()
+    """Both kinds, in the order of the list."""
 
 
 class Limits(NamedTuple):
@@ -83,21 +85,29 @@ class ServicesApi:
         self._look_up = look_up
         self._host = _host_header(self._at)
 
-    async def poll(self, seconds: float) -> Poll:
+    async def poll(
+        self,
+        seconds: float,
+        skip: Callable[[str], bool] = lambda _ip: False,
+        progress: Callable[[int, int], None] = lambda _done, _of: None,
+    ) -> Poll:
         """Return all instances, within so many seconds: those not reached by then are broken (out_of_time).
 
+        Those that `skip` names are left alone. `progress` is told how many are there, and of how many.
         Raises FetchError when there is no list.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         address, listed = await self._list(deadline)
-        asked = listed[: self._limits.max_instances]
+        taken = listed[: self._limits.max_instances]
+        asked = [ip for ip in taken if not skip(ip)]
         found: dict[str, Instance | Broken] = {}
         waiting = iter(asked)
 
         async def work() -> None:
             for ip in waiting:
                 found[ip] = await self._ask(address, ip)
+                progress(len(found), len(asked))
 
         workers = [loop.create_task(work()) for _ in range(min(self._limits.concurrency, len(asked)))]
         try:
@@ -110,7 +120,8 @@ class ServicesApi:
         return Poll(
             tuple(one for one in every if isinstance(one, Instance)),
             tuple(one for one in every if isinstance(one, Broken)),
-            len(listed) - len(asked),
+            len(listed) - len(taken),
+            tuple(every),
         )
 
     async def _list(self, deadline: float) -> tuple[Address, list[str]]:

@@ -28,6 +28,7 @@ from exporter.relay.vault_source import VaultSource
 from exporter.settings import Duration, Regex
 from exporter.settings.collectors import Collectors
 from exporter.settings.exporter import Exporter
+from tests.support import commands
 
 # what shows the results of probes, and the settings that ask for them
 PROBES: Final[dict[type[Collector], tuple[str, ...]]] = {
@@ -235,7 +236,7 @@ def settings() -> str:
     return "\n".join(parts) + "\n"
 
 
-PAGES: Final = {"metrics.md": metrics, "settings.md": settings}
+PAGES: Final = {"metrics.md": metrics, "settings.md": settings, "cli.md": commands.page}
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import socket
+import socketserver
 import struct
 import sys
 import threading
@@ -111,12 +112,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+class ThreadedMockApi(socketserver.ThreadingMixIn, MockApi):
+    """The same with a thread for each request: one that hangs does not hold the others up."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 @contextmanager
 def services_api(
-    instances: Mapping[str, Mapping[str, object]] | None = None, faults: Mapping[str, Fault] | None = None
+    instances: Mapping[str, Mapping[str, object]] | None = None,
+    faults: Mapping[str, Fault] | None = None,
+    *,
+    threads: bool = False,
 ) -> Iterator[MockApi]:
     """Run a mock on a free port."""
-    server = MockApi(fleet() if instances is None else instances, faults or {}, 0)
+    kind = ThreadedMockApi if threads else MockApi
+    server = kind(fleet() if instances is None else instances, faults or {}, 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

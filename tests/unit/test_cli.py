@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,36 @@ def _command(path: tuple[str, ...]) -> click.Command:
         assert isinstance(command, click.Group)
         command = _sub(command, name)
     return command
+
+
+COMPLETED = {
+    "commands": (("hostwatch", "rel"), "relay"),
+    "commands below one": (("hostwatch", "relay", "dead"), "dead-letters"),
+    "options": (("hostwatch", "serve", "--lis"), "--listen"),
+    "values": (("hostwatch", "serve", "--log-format", "js"), "json"),
+}
+
+
+@pytest.mark.parametrize(("words", "expected"), COMPLETED.values(), ids=COMPLETED)
+def test_bash_completes(words: tuple[str, ...], expected: str) -> None:
+    """As bash does it: the printed script is read, and its function asks the command."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    command = Path(sys.executable).parent / "hostwatch"
+    script = (
+        f'eval "$({command} completion bash)"; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1};'
+        f' _hostwatch_completion {command}; echo "${{COMPREPLY[*]}}"'
+    )
+    done = subprocess.run([bash, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split() == [expected]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(shell: str) -> None:
+    code, out, err = run("completion", shell)
+    assert (code, err) == (0, "")
+    assert f"_HOSTWATCH_COMPLETE={shell}_complete" in out
 
 
 def test_the_version_is_told() -> None:

@@ -34,14 +34,12 @@ def poll(server: MockApi | str, limits: Limits = Limits(timeout=2), seconds: flo
 
 
 def test_poll_returns_all_instances_in_the_order_of_the_list(api: MockApi) -> None:
-    assert poll(api) == Poll(
-        (
-            Instance(A, "UserService", 0.61, 0.04),
-            Instance(B, "AuthService", 0.75, 0.08),
-            Instance(C, "UserService", 0.0, 0.04),
-        ),
-        (),
+    rows = (
+        Instance(A, "UserService", 0.61, 0.04),
+        Instance(B, "AuthService", 0.75, 0.08),
+        Instance(C, "UserService", 0.0, 0.04),
     )
+    assert poll(api) == Poll(rows, (), ordered=rows)
     assert sorted(api.requests) == [f"/{A}", f"/{B}", f"/{C}", "/servers"]
 
 

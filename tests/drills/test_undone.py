@@ -1,0 +1,203 @@
+"""Whatever ends a drill, the machine is as before: kill -9 at any instant, signals, a terminal that goes, `halt`."""
+
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.drills import ledger, undo
+from tests.support.client import until
+from tests.support.fake_pipeline import FakePipeline
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("linux", "root", "stress-ng", "openssl")]
+
+# a process that is stopped, a file system that is full, and one that stress-ng writes to
+DRILLS = ("service-hung", "disk-fill", "disk-io")
+UNDONE_SECONDS = 1.0
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[FakePipeline]:
+    with FakePipeline(tmp_path / "targets") as running:
+        yield running
+
+
+class Started:
+    """A drill in a process of its own, and all that it ever wrote down."""
+
+    def __init__(self, pipeline: FakePipeline, state: Path, drills: tuple[str, ...] = DRILLS, **how: object) -> None:
+        self.state = state
+        self.seen: set[ledger.Entry] = set()
+        self.head: ledger.Head | None = None
+        options = [*pipeline.options(state), "--gentle", "run", *drills, f"--at-once={len(drills)}", "--yes"]
+        self.log = state.with_suffix(".log")
+        with self.log.open("wb") as log:
+            given = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **how}
+            command = [sys.executable, "-m", "exporter", "drill", *options]
+            self.process = subprocess.Popen(command, **given)  # type: ignore[call-overload]
+
+    def look(self) -> None:
+        """Read the ledger as it is now."""
+        for path in ledger.ledgers(self.state):
+            try:
+                self.head, entries = ledger.read_ledger(path)
+            except (FileNotFoundError, ledger.LedgerError):
+                continue
+            self.seen |= set(entries)
+
+    def watch(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            self.look()
+            time.sleep(0.005)
+
+    def until_broken(self) -> None:
+        """Wait until every fault is there."""
+
+        def broken() -> bool:
+            self.look()
+            assert self.process.poll() is None, self.log.read_text()
+            return self.log.read_text().count(": broken") == len(DRILLS)
+
+        until(broken, "all is broken", seconds=60)
+
+    def left(self) -> list[str]:
+        """Return what is still there of all that was ever written down."""
+        out = []
+        for entry in self.seen:
+            match entry:
+                case ledger.Processes():
+                    out += [f"process {pid}" for pid in undo.marked(entry.mark)]
+                case ledger.Mount():
+                    out += [entry.path] if undo.is_mounted(entry.path) else []
+                case ledger.File() | ledger.Folder():
+                    out += [entry.path] if Path(entry.path).exists() else []
+        out += [str(path) for path in ledger.ledgers(self.state)]
+        return out + [str(path) for path in self.state.glob("drill-*")] + loops(self.state)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def loops(state: Path) -> list[str]:
+    """Return the loop devices of files below a folder."""
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [str(file) for file in files if file.exists() and str(state) in file.read_text()]
+
+
+def halted(pipeline: FakePipeline, state: Path) -> str:
+    command = [sys.executable, "-m", "exporter", "drill", *pipeline.options(state), "halt"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.mark.measured
+@pytest.mark.soak(100, 5)
+def test_kill_9_at_any_instant_is_undone_within_a_second(pipeline: FakePipeline, tmp_path: Path, count: int) -> None:
+    moments = random.Random(20261121)
+    took = []
+    for number in range(count):
+        drill = Started(pipeline, tmp_path / f"state{number}")
+        try:
+            drill.watch(0.3 + moments.random() * 3.5)
+            # the ledger of this moment, and what comes between it and the kill, is what counts
+            drill.look()
+        finally:
+            drill.end()
+        began = time.monotonic()
+        drill.look()
+        while (left := drill.left()) and time.monotonic() < began + 30:
+            time.sleep(0.01)
+        assert not left, f"{number}: {drill.log.read_text()}"
+        took.append(time.monotonic() - began)
+        assert halted(pipeline, drill.state) == "nothing to undo\n"
+        assert not list((tmp_path / "targets").rglob("*.yml"))
+    assert max(took) < UNDONE_SECONDS, f"{sorted(took)}"
+
+
+def test_kill_9_with_every_fault_in_place(pipeline: FakePipeline, tmp_path: Path) -> None:
+    drill = Started(pipeline, tmp_path / "state")
+    try:
+        drill.until_broken()
+        assert len(drill.left()) > 10, "there is something to undo"
+    finally:
+        drill.end()
+    until(lambda: not drill.left(), "all is undone", seconds=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_signal_ends_it_in_order(pipeline: FakePipeline, tmp_path: Path, number: signal.Signals) -> None:
+    drill = Started(pipeline, tmp_path / "state")
+    try:
+        drill.until_broken()
+        drill.process.send_signal(number)
+        drill.process.send_signal(number)  # impatience changes nothing
+        assert drill.process.wait(60) == 3
+    finally:
+        drill.end()
+    assert drill.left() == []
+    assert f"stopped by {number.name}" in drill.log.read_text()
+
+
+def test_terminal_that_is_closed_undoes_it(pipeline: FakePipeline, tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        import fcntl
+        import termios
+
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    drill = Started(pipeline, tmp_path / "state", preexec_fn=own_terminal)
+    try:
+        os.close(slave)
+        drill.until_broken()
+        os.close(master)
+        assert drill.process.wait(60) == 3
+    finally:
+        drill.end()
+    assert drill.left() == []
+
+
+def test_halt_ends_a_drill_that_runs(pipeline: FakePipeline, tmp_path: Path) -> None:
+    drill = Started(pipeline, tmp_path / "state")
+    try:
+        drill.until_broken()
+        assert halted(pipeline, drill.state) == "1 undone\n"
+        drill.process.wait(60)
+    finally:
+        drill.end()
+    assert drill.left() == []
+
+
+def test_halt_undoes_what_a_machine_that_lost_power_left(pipeline: FakePipeline, tmp_path: Path) -> None:
+    state, target = tmp_path / "state", tmp_path / "targets" / "node" / "hostwatch-drill-x.yml"
+    state.mkdir()
+    book = ledger.Ledger(state / "a.ledger", ledger.Head("a", os.getpid(), 1, "another boot"))
+    book.add(ledger.File(str(target)))
+    target.touch()
+    assert halted(pipeline, state) == "1 undone\n"
+    assert not target.exists()
+    assert halted(pipeline, state) == "nothing to undo\n"
+
+
+def test_lifeline_that_is_killed_takes_the_drill_with_it(pipeline: FakePipeline, tmp_path: Path) -> None:
+    drill = Started(pipeline, tmp_path / "state")
+    try:
+        drill.until_broken()
+        pid = drill.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        (lifeline,) = (int(one) for one in children if "drills.lifeline" in Path(f"/proc/{one}/cmdline").read_text())
+        os.kill(lifeline, signal.SIGKILL)
+        assert drill.process.wait(60) == 3
+    finally:
+        drill.end()
+    assert drill.left() == []
