@@ -76,7 +76,7 @@ golden: $(DEV_STAMP) ## write golden files and generated documents anew: review 
 
 .PHONY: lock
 lock: $(DEV_STAMP) ## resolve requirements/*.txt anew
-	@$(UV) --extra relay pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(UV) --extra relay --extra fleet pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(UV) --extra dev -c requirements/run.txt pyproject.toml requirements/build.in -o requirements/dev.txt
 
 .PHONY: dist
