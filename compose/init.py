@@ -117,6 +117,7 @@ def _relay(environ: Mapping[str, str], *, live: bool, beats: bool) -> str:
         "database": "/var/lib/hostwatch/relay.db",
         "external_url": f"http://127.0.0.1:{environ.get('RELAY_PORT') or '10102'}/",
         "evidence": {"prometheus_url": "http://prometheus:9090"},
+        "alertmanager_urls": ["http://alertmanager:9093"],
         "log": {"format": "json"},
     }
     if beats:

@@ -76,6 +76,8 @@ def _write_own(settings: Settings) -> None:
         "external_url": settings.url("relay") + "/",
         # who did it: the exporter is asked where Prometheus says that it is
         "evidence": {"prometheus_url": settings.url("prometheus")},
+        # what ended while it was muted: Alertmanager knows, and does not say
+        "alertmanager_urls": [settings.url("alertmanager")],
         "log": log,
     }
     _dump(settings.state / "relay.yml", relay)

@@ -24,6 +24,7 @@ from exporter.relay.metrics import Metrics
 from exporter.relay.parts import Parts
 from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, QueueError
+from exporter.relay.reconcile import Reconciler
 from exporter.relay.server import ListenError, listen, make_server, stop_on_signals
 from exporter.relay.settings import Relay
 from exporter.relay.slack import Slack
@@ -101,8 +102,20 @@ def _make_parts(
         watchdog=watchdog,
         heartbeat=Heartbeat(settings.watchdog, watchdog, delivery.state, source, slack),
         evidence=evidence,
+        reconciler=_make_reconciler(settings, queue, watchdog),
         delivering=delivering,
     )
+
+
+def _make_reconciler(settings: Relay, queue: DurableQueue, watchdog: Watchdog) -> Reconciler | None:
+    """Return what asks the Alertmanagers; it trusts them while the Watchdog comes, where that is expected."""
+    if not settings.alertmanager_urls:
+        return None
+
+    def is_heard() -> bool:
+        return watchdog.is_fresh or not watchdog.is_expected
+
+    return Reconciler(settings.alertmanager_urls, settings.reconcile, queue, is_heard)
 
 
 def _make_source(settings: Relay, slack: Slack, metrics: Metrics) -> Source | None:
@@ -132,6 +145,9 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
     if source is not None:
         source.on_change = partial(_wake_from_thread, asyncio.get_running_loop(), worker)
         source.start()
+    if parts.reconciler is not None:
+        parts.reconciler.on_stored = partial(_wake_from_thread, asyncio.get_running_loop(), worker)
+        parts.reconciler.start()
     webhook = Webhook(settings, token, queue, metrics, on_stored=worker.wake, watchdog=parts.watchdog)
     delivery = asyncio.create_task(worker.run(), name="delivery")
     others = [
@@ -166,6 +182,8 @@ async def _serve(settings: Relay, token: Token, queue: DurableQueue, server_sock
             task.cancel()
         parts.evidence.stop()
         parts.heartbeat.stop()
+        if parts.reconciler is not None:
+            parts.reconciler.stop()
         await _end(delivery)
         worker.stop()
         if source is not None:

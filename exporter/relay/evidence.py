@@ -11,16 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final, Literal, TypeGuard, cast, get_args
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from exporter.clients.http_get import Access, GetError, get, tls_context
+from exporter.clients.http_get import Access, GetError, get
 from exporter.clients.prometheus import Target, fetch_targets
 from exporter.logs import Log
 from exporter.relay import outbox
+from exporter.relay.access import AccessError, access_of
 from exporter.relay.episodes import Episode
 from exporter.relay.findings import parse_findings, tell
 from exporter.relay.intake import Alert
@@ -29,7 +29,6 @@ from exporter.relay.queue import DurableQueue, StoreError
 from exporter.relay.senders import Senders
 from exporter.relay.settings import AccessSettings, EvidenceKind, EvidenceSettings
 from exporter.relay.storage import StoreFullError, Telling, Told, Work
-from exporter.relay.token import TokenError, read_token
 
 _log = Log("exporter.relay.evidence")
 
@@ -267,15 +266,7 @@ def evidence_url(target: Target) -> str:
 
 
 def _access(settings: AccessSettings, name: str) -> Access:
-    """Return what a server is shown. Reads files, each time: whoever changes one restarts nothing."""
     try:
-        password = (
-            read_token(Path(settings.password_file), f"evidence.{name}.password_file")
-            if settings.password_file is not None
-            else None
-        )
-        wanted = settings.ca_file or settings.cert_file
-        tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file) if wanted else None
-    except (TokenError, GetError) as err:
+        return access_of(settings, f"evidence.{name}")
+    except AccessError as err:
         raise NoEvidenceError("settings", str(err)) from err
-    return Access(settings.username, password, tls)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from exporter.relay.episodes import Episode, apply
-from exporter.relay.intake import Snapshot, parse_snapshot
-from exporter.relay.lines import Change, changes, repeated
+from exporter.relay.intake import ENDED_UNSAID, Snapshot, parse_snapshot
+from exporter.relay.lines import Change, changes, ended_unsaid, repeated
 from exporter.relay.storage import Telling, Told, Waiting, Work
 
 # notification_reason of Alertmanager 0.32 and later
@@ -32,6 +32,8 @@ class Fold:
                 continue
             if after != group:
                 news = changes(group.episode, episode)
+                if news and snapshot.notification_reason == ENDED_UNSAID:
+                    news.append(ended_unsaid(episode, int(waiting.received * 1e9)))
                 tellings[episode.number] = self._telling(tellings.get(episode.number), episode, waiting, news)
                 told = waiting.received
             elif self._is_reminder(snapshot, episode, waiting.received, told):

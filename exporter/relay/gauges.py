@@ -38,6 +38,12 @@ def _evidence_failures(parts: Parts) -> Values:
     return {(reason,): float(count) for reason, count in parts.evidence.failures.items()}
 
 
+def _reconcile_failures(parts: Parts) -> Values | None:
+    if parts.reconciler is None:
+        return None
+    return {(reason,): float(count) for reason, count in parts.reconciler.failures.items()}
+
+
 def _token_source(parts: Parts) -> float | None:
     return None if parts.source is None else float(parts.source.state.ok)
 
@@ -231,6 +237,19 @@ ROWS: Final = (
         "counter",
         "Alerts that went without the evidence that was wanted, by reason (evidence).",
         _evidence_failures,
+        ("reason",),
+    ),
+    Row(
+        "relay_reconciled_total",
+        "counter",
+        "Alerts told as resolved since no Alertmanager knows them any more; absent if none is named (reconcile).",
+        lambda parts: None if parts.reconciler is None else parts.reconciler.reconciled,
+    ),
+    Row(
+        "relay_reconcile_failures_total",
+        "counter",
+        "Looks at what the Alertmanagers know that failed, by reason; absent if none is named (reconcile).",
+        _reconcile_failures,
         ("reason",),
     ),
 )

@@ -14,6 +14,9 @@ Kind = Literal["opened", "more", "worse", "fewer", "resolved", "repeated", "note
 
 MAX_ALERTS: Final = 10
 MAX_TEXT: Final = 2800
+ENDED_UNSAID: Final = (
+    "Ended while it was muted, or while Alertmanager was restarting: none knows it any more, and none said so."
+)
 _SEVERITY_OF_NONE: Final = len(RANK)
 
 
@@ -56,6 +59,11 @@ def changes(before: Episode | None, after: Episode) -> list[Change]:
 def repeated(episode: Episode, now: int) -> Change:
     """Return the reminder that an episode goes on; `now` in nanoseconds since 1970."""
     return Change(Line("repeated", _repeated(episode, now), now), broadcast=True)
+
+
+def ended_unsaid(episode: Episode, now: int) -> Change:
+    """Return how it comes that Alertmanager did not tell an end; `now` in nanoseconds since 1970."""
+    return Change(Line("note", ENDED_UNSAID, episode.ended or now))
 
 
 def _end(episode: Episode) -> list[Change]:

@@ -10,6 +10,7 @@ from exporter.relay.delivery import Delivery
 from exporter.relay.evidence import Evidence
 from exporter.relay.heartbeat import Heartbeat
 from exporter.relay.queue import DurableQueue
+from exporter.relay.reconcile import Reconciler
 from exporter.relay.settings import Relay
 from exporter.relay.slack import Slack
 from exporter.relay.token import Token
@@ -29,6 +30,8 @@ class Parts(msgspec.Struct, frozen=True):
     watchdog: Watchdog
     heartbeat: Heartbeat
     evidence: Evidence
+    reconciler: Reconciler | None
+    """None where no Alertmanager is named."""
     delivering: Callable[[], bool]
     """Whether the delivery runs."""
     clock: Callable[[], float] = time.time

@@ -156,6 +156,23 @@ class EvidenceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("prometheus_url: expected an address such as http://prometheus.example.com:9090")
 
 
+class ReconcileSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How the Alertmanagers are asked which alerts have ended without a word: muted ones, and while one restarted."""
+
+    interval: Duration = default(Duration(60))
+    # so long none of them may know an alert; where their group_interval is longer, that and a fifth
+    missing_for: Duration = default(Duration(120))
+    # so long each has to run: after a restart it knows nothing until Prometheus tells again
+    up_for: Duration = default(Duration(300))
+    # one request, from the first byte to the last
+    timeout: Duration = default(Duration(10))
+    access: AccessSettings = default(AccessSettings())
+
+    def __post_init__(self) -> None:
+        """Refuse durations of nothing."""
+        above_zero(self, "interval", "missing_for", "up_for", "timeout")
+
+
 class WatchdogSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The alert that always fires: as long as it comes, the way from Prometheus to here works."""
 
@@ -190,6 +207,9 @@ class Relay(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     slack: SlackSettings = default(SlackSettings())
     evidence: EvidenceSettings = default(EvidenceSettings())
     watchdog: WatchdogSettings = default(WatchdogSettings())
+    # all Alertmanagers that send here (http://127.0.0.1:9093): what none of them knows any more is resolved; empty: off
+    alertmanager_urls: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)] = ()
+    reconcile: ReconcileSettings = default(ReconcileSettings())
     # where the bot token and channels come from, in place of slack.token_file
     vault: Vault | None = None
     log: Logs = default(Logs())
@@ -206,3 +226,6 @@ class Relay(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("vault: expected either this or slack.token_file, not both: nothing falls back to a file")
         if self.external_url is not None and not _is_web_address(self.external_url):
             raise ValueError("external_url: expected an address such as https://relay.example.com/")
+        for url in self.alertmanager_urls:
+            if not _is_web_address(url) or "@" in url:
+                raise ValueError("alertmanager_urls: expected addresses such as http://127.0.0.1:9093, without users")

@@ -102,6 +102,7 @@ def test_relay_s_settings_are_valid_and_use_vault_only_with_a_token(volumes: Pat
     assert (settings.vault is not None) is bool(slack)
     assert settings.external_url == "http://127.0.0.1:20102/"
     assert settings.slack.api_url == "https://slack.com/api/"
+    assert settings.alertmanager_urls == ("http://alertmanager:9093",)
     assert "xoxb" not in (volumes / "relay/relay.yml").read_text()
 
 

@@ -62,6 +62,7 @@ def test_both_daemons_accept_their_settings(settings: Settings) -> None:
     assert relay.listen == "127.0.0.1:2"
     assert relay.token_file == str(settings.state / "relay-token")
     assert relay.evidence.prometheus_url == "http://127.0.0.1:3"
+    assert relay.alertmanager_urls == ("http://127.0.0.1:4",)
 
 
 def test_a_state_folder_that_cannot_be_written_is_an_error_without_a_traceback(tmp_path: Path) -> None:
