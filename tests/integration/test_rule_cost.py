@@ -129,9 +129,9 @@ def _evaluated(fleet: Fixture) -> set[str]:
 def test_evaluating_all_rules_takes_less_than_a_tenth_of_the_time_between(
     fleet: Fixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the evaluations take is their processor time: on a quiet machine they wait for nothing else.
-
-    It is what Prometheus takes more with the rules than without, while the scrapes go on.
+    """By Prometheus' own clock, prometheus_rule_group_last_duration_seconds, the shortest of each group counts: on a
+    machine that others share the others are evaluations that waited. Its processor time is shown beside it, which also
+    has the garbage collector on the other core in it: what it takes more with the rules than without.
     """
     best: dict[str, float] = {}
 
@@ -147,11 +147,13 @@ def test_evaluating_all_rules_takes_less_than_a_tenth_of_the_time_between(
     assert set(best) == set(groups())
     switch_rules(fleet, "none/*.yml")
     idle = spent(fleet.prometheus, BASE_SECONDS, lambda: None)
-    share = busy - idle
+    every = intervals()
+    share = sum(seconds / every[name] for name, seconds in best.items())
     with capsys.disabled():
-        print(f"\n{HOSTS} hosts of {SERIES} series: all rules take {share:.1%} of their intervals, scrapes {idle:.1%}")
-        every = intervals()
+        print(f"\n{HOSTS} hosts of {SERIES} series: all rules take {share:.1%} of their intervals by the clock;")
+        print(f"processor time of one core: {busy - idle:.1%}, and scrapes {idle:.1%}")
         for name, seconds in sorted(best.items(), key=lambda one: -one[1] / every[one[0]]):
             part = seconds / every[name]
             print(f"  {name:18} {seconds * 1000:7.1f} ms by the clock of {every[name]:4.0f} s  {part:6.2%}")
     assert share < GOAL
+    assert busy - idle < 2 * GOAL

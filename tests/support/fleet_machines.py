@@ -147,7 +147,9 @@ class FleetMachines:
             file.write(f"{machine.address} {key}\n")
 
     def connection(self, name: str) -> dict[str, object]:
-        """Return what Ansible has to know to reach a machine."""
+        """Return what Ansible has to know to reach a machine; a name that is none of ours leads nowhere."""
+        if name not in self.machines:
+            return {"ansible_host": "127.0.0.1", "ansible_port": 1}
         return {"ansible_host": self.address(name)}
 
     def write_inventory(
