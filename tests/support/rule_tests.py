@@ -149,13 +149,17 @@ class Tests:
 
     def _overrides(self) -> Iterator[dict[str, Any]]:
         for what, case in self.entry["override"].items():
-            base, fires, value = self.bad, False, "1"
             if what == "alert_off":
-                extra = "host_alert_off" + _braces({**self.target, "alert": self.name, **(case or {})})
-            else:
-                labels = {**self.target, "threshold": case["threshold"], **case.get("labels", {})}
-                extra, fires, value = "host_threshold_override" + _braces(labels), case["fires"], str(case["value"])
-                base = {**self.bad, **self._named(self.entry["below"].get(case.get("with"), {}))}
+                off = {**self.target, "alert": self.name, **(case or {})}
+                silent, values = self._silent(self.at, self.ends), self._phases(self.bad)
+                # as a rule file says it, and as another machine's textfile folder does
+                for labels in (off, {**off, "instance": "mon-01", "exported_instance": off["instance"]}):
+                    rows = {**values, "host_alert_off" + _braces(labels): ["1"] * self._total()}
+                    yield self._test(f"override: {what}", rows, **silent)
+                continue
+            labels = {**self.target, "threshold": case["threshold"], **case.get("labels", {})}
+            extra, fires, value = "host_threshold_override" + _braces(labels), case["fires"], str(case["value"])
+            base = {**self.bad, **self._named(self.entry["below"].get(case.get("with"), {}))}
             judged = self._firing(self.at) if fires else self._silent(self.at, self.ends)
             values = self._phases(base)
             yield self._test(f"override: {what}", {**values, extra: [value] * self._total()}, **judged)
