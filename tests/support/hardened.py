@@ -1,4 +1,4 @@
-"""Run `hostwatch serve` as a hardened unit would: python -m tests.support.hardened confined|free LISTEN [ARGUMENTS...].
+"""Run `hostwatch serve` as a hardened unit would: python -m tests.support.hardened confined|free LISTEN [NAME=VALUE...].
 
 As root, it becomes nobody who can gain nothing (NoNewPrivileges); `confined` sees every file system but /dev, /proc and
 /sys read-only (ProtectSystem=strict), in a mount namespace of its own.
@@ -65,7 +65,8 @@ def main() -> None:
     if mode == "confined":
         confine()
     give_up()
-    import_module("exporter.cli").main(["serve", "--listen", listen, *arguments], prog_name="hostwatch")
+    # what `hostwatch serve` becomes: nobody could not start the interpreter anew where it is kept from that, too
+    import_module("exporter.start").main([f"listen={listen}", *arguments])
 
 
 if __name__ == "__main__":
