@@ -1,4 +1,4 @@
-"""Run what `hostwatch serve` becomes as a hardened unit would: -m tests.support.hardened confined|free LISTEN [NAME=VALUE...].
+"""Run what `hostwatch serve` becomes, as a hardened unit would: MODULE confined|free LISTEN [NAME=VALUE...].
 
 As root, it becomes nobody who can gain nothing (NoNewPrivileges); `confined` sees every file system but /dev, /proc and
 /sys read-only (ProtectSystem=strict), in a mount namespace of its own.
