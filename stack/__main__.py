@@ -43,7 +43,15 @@ def main(what: str) -> None:
 
 def _up(settings: Settings) -> int:
     why = docker.choose()
-    return _run_native(settings, why) if why else docker.run(Signals())
+    if not why:
+        try:
+            return docker.run(Signals())
+        except docker.ImagesError as err:
+            if os.environ.get("STACK") == "docker":
+                raise
+            say(f"\n{err}.\nGoing on without Docker; STACK=native does so at once.")
+            why = "Docker's images cannot be had here"
+    return _run_native(settings, why)
 
 
 def _run_native(settings: Settings, why: str) -> int:

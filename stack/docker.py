@@ -36,6 +36,10 @@ _SHOWN: Final = {
 }
 
 
+class ImagesError(StackError):
+    """What the containers are made of cannot be had here."""
+
+
 def choose(environ: Mapping[str, str] = os.environ) -> str:
     """Return "" where the stack is to run with Docker, else why not. Asks the engine, for seconds at most.
 
@@ -78,11 +82,15 @@ def _ask(*command: str) -> str:
 
 
 def run(signals: Signals) -> int:
-    """Start all of it, wait until it is healthy, and run until somebody wants it to end. Returns the exit code."""
+    """Start all of it, wait until it is healthy, and run until somebody wants it to end. Returns the exit code.
+
+    Raises ImagesError, with nothing left behind, where an image can neither be fetched nor built.
+    """
     begun = time.monotonic()
     say("Starting with Docker; the first time images are fetched, and one is built")
     try:
-        _do(signals, "up", "--detach", "--build", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", seconds=UP_SECONDS)
+        _create(signals)
+        _do(signals, "up", "--detach", "--wait", f"--wait-timeout={HEALTHY_SECONDS}", seconds=UP_SECONDS)
         say(table(published()))
         say(f"Everything runs, after {time.monotonic() - begun:.0f} s. Ctrl-C stops it, make logs shows what it says.")
         while is_there():
@@ -90,11 +98,22 @@ def run(signals: Signals) -> int:
     except StopAsked as why:
         say(f"\nStopping: {why}.")
         return _stop(0)
+    except ImagesError:
+        raise
     except StackError as err:
         say(f"\n{err}\nStopping the rest.")
         return _stop(1)
     say("Stopped from elsewhere.")
     return 0
+
+
+def _create(signals: Signals) -> None:
+    """Fetch and build images and make the containers, and start none."""
+    try:
+        _do(signals, "create", "--build", seconds=UP_SECONDS)
+    except StackError as err:
+        _ask(*_ALL, "down")
+        raise ImagesError(f"{err}: the images cannot be fetched or built here") from err
 
 
 def _do(signals: Signals, *arguments: str, seconds: float) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stack import __main__ as command
 from stack import docker
 from stack.failures import StackError
+from stack.settings import read_settings
 from stack.signals import StopAsked
 
 # a docker that notes what it is asked and answers from files beside it
@@ -20,6 +22,7 @@ case "$*" in
     *" config "*) echo '{"services": {"relay": {"ports": [{"published": "20102"}]}, "init": {}}}' ;;
     *" ps "*) [ -e running ] && cat running ;;
     *" up "*) [ ! -e fails ] ;;
+    *" create "*) [ ! -e no_images ] ;;
     *) : ;;
 esac
 """
@@ -119,7 +122,8 @@ def test_ports_are_those_that_compose_makes_of_all_settings(fake: FakeDocker) ->
 def test_ctrl_c_stops_the_containers_and_keeps_them(fake: FakeDocker, capfd: pytest.CaptureFixture[str]) -> None:
     fake.has(running="0123")
     assert docker.run(Pauses(lambda: None, stop)) == 0  # type: ignore[arg-type]
-    assert fake.asked[0].endswith("up --detach --build --wait --wait-timeout=180")
+    assert fake.asked[0].endswith("create --build")
+    assert fake.asked[1].endswith("up --detach --wait --wait-timeout=180")
     assert fake.asked[-1].endswith("--profile * stop")
     out = capfd.readouterr().out
     assert "http://127.0.0.1:20102" in out
@@ -140,6 +144,30 @@ def test_start_that_fails_says_where_to_look_and_stops_the_rest(
     assert docker.run(Pauses()) == 1  # type: ignore[arg-type]
     assert "docker compose up failed (exit code 1); see: make logs" in capfd.readouterr().out
     assert fake.asked[-1].endswith("stop")
+
+
+def test_images_that_cannot_be_had_are_told_and_leave_nothing(fake: FakeDocker) -> None:
+    fake.has(no_images="")
+    with pytest.raises(docker.ImagesError, match="images cannot be fetched or built here"):
+        docker.run(Pauses())  # type: ignore[arg-type]
+    assert fake.asked[-1].endswith("--profile * down")
+    assert not any(" up " in asked for asked in fake.asked)
+
+
+def test_without_images_it_goes_on_without_docker_unless_docker_is_wanted(
+    fake: FakeDocker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fake.has(engine="28.0", compose="2.39.1", no_images="")
+    monkeypatch.setattr(command, "_run_native", lambda settings, why: print(f"native: {why}") or 7)
+    monkeypatch.setattr(command, "Signals", Pauses)
+    monkeypatch.delenv("STACK", raising=False)
+    assert command._up(read_settings()) == 7
+    out = capfd.readouterr().out
+    assert "Going on without Docker" in out
+    assert "native: Docker's images cannot be had here" in out
+    monkeypatch.setenv("STACK", "docker")
+    with pytest.raises(docker.ImagesError):
+        command._up(read_settings())
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["runs", "does not run"])
