@@ -113,7 +113,7 @@ def _create(signals: Signals) -> None:
         _do(signals, "create", "--build", seconds=UP_SECONDS)
     except StackError as err:
         _ask(*_ALL, "down")
-        raise ImagesError(f"{err}: the images cannot be fetched or built here") from err
+        raise ImagesError("Its images cannot be fetched or built here, as Docker says above") from err
 
 
 def _do(signals: Signals, *arguments: str, seconds: float) -> None:

@@ -148,7 +148,7 @@ def test_start_that_fails_says_where_to_look_and_stops_the_rest(
 
 def test_images_that_cannot_be_had_are_told_and_leave_nothing(fake: FakeDocker) -> None:
     fake.has(no_images="")
-    with pytest.raises(docker.ImagesError, match="images cannot be fetched or built here"):
+    with pytest.raises(docker.ImagesError, match="images cannot be fetched or built here, as Docker says above"):
         docker.run(Pauses())  # type: ignore[arg-type]
     assert fake.asked[-1].endswith("--profile * down")
     assert not any(" up " in asked for asked in fake.asked)
