@@ -306,6 +306,7 @@ def test_processes_of_another_pid_namespace_are_read_without_our_clocks() -> Non
             inner = psutil.Process(outer.pid).children()[0].pid
             root = f"/proc/{inner}/root/proc"
             until(lambda: ProcFs(root).pids() == [1, 2], "its own /proc")
+            until(lambda: Path(root, "2", "comm").read_text() == "sleep\n", "the sleeper is one: it was forked before")
             assert not ProcFs(root).is_of_our_pids()
             census = Census(ProcessGroupsSettings(groups=(group("sleep"),)), Paths(procfs=root))
             scan = census.scan()
