@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from exporter import __version__
@@ -25,6 +26,19 @@ _COLLECTOR_FIXES: Final[Mapping[str, str]] = {
     "textfile": "read the error in the log: it names the file and the line",
     "filesystem": "a mount that does not answer is named in the log; unmount it, or exclude it in"
     " collectors.filesystem",
+}
+
+# what every Linux has rows for; others tell of devices, modules of the kernel and programs that a machine may lack
+_EVERYWHERE: Final = frozenset(
+    {
+        *("cpu", "entropy", "filefd", "filesystem", "loadavg", "meminfo", "netclass", "netdev", "netstat"),
+        *("process_groups", "sockstat", "softnet", "stat", "textfile", "time", "timex", "uname", "usage", "vmstat"),
+    }
+)
+# and what it has them for where this is there
+WHERE: Final[Mapping[str, Path]] = {
+    "containers": Path("/var/run/docker.sock"),
+    "systemd": Path("/run/systemd/system"),  # sd_booted(3)
 }
 
 
@@ -113,12 +127,14 @@ def _version(rows: Rows) -> Found:
 
 def _collectors(rows: Rows) -> Found:
     states = {labels["collector"]: value for labels, value in rows.of("node_scrape_collector_success")}
-    failed = sorted(name for name, value in states.items() if value == 0)
-    for name in failed:
+    without = {name for name, value in states.items() if value == 0}
+    failed = {name for name in without if name in _EVERYWHERE or (name in WHERE and WHERE[name].exists())}
+    for name in sorted(failed):
         fix = _COLLECTOR_FIXES.get(name, f"journalctl -u {_UNIT} | grep {name}")
         yield _NOTE.warning("collector", f"the collector {name} has no rows", fix)
     if not failed:
-        yield _NOTE.ok("collectors", f"all {len(states)} collectors have their rows")
+        rest = f"; nothing of the kind is here: {', '.join(sorted(without))}" if without else ""
+        yield _NOTE.ok("collectors", f"{len(states) - len(without)} of {len(states)} collectors have rows{rest}")
     if rows.value("node_textfile_scrape_error"):
         fix = "journalctl tells file and line; write beside it and rename: `cmd >x.prom.$$ && mv x.prom.$$ x.prom`"
         yield _NOTE.warning("textfile", "a file of the textfile folder cannot be read", fix)

@@ -15,7 +15,7 @@ from tests.support.stack import ROOT, Terminal
 pytestmark = [pytest.mark.slow, pytest.mark.needs("linux", "prometheus", "alertmanager")]
 
 # what a test machine may really lack, and a preview is one
-ALLOWED = {("relay", "preview"), ("exporter", "clock"), ("exporter", "collector")}
+ALLOWED = {("relay", "preview"), ("exporter", "clock")}
 
 
 def examined(stack: Terminal, *more: str) -> tuple[int, list[dict[str, Any]]]:

@@ -22,6 +22,8 @@ host_exporter_web_config_reload_successful 1
 host_exporter_series_dropped_total{{collector="netdev"}} 0
 node_scrape_collector_success{{collector="cpu"}} 1
 node_scrape_collector_success{{collector="containers"}} 1
+node_scrape_collector_success{{collector="nvme"}} 1
+node_scrape_collector_success{{collector="timex"}} 1
 node_textfile_scrape_error 0
 node_timex_sync_status 1
 host_ping_mode_info{{mode="datagram"}} 1
@@ -61,6 +63,8 @@ class Patient:
         self.given = True
         self.unreachable: set[str] = set()
         self.grafana_password: Any = None
+        self.where: dict[str, Path] = {}
+        """What is there that collectors need, by collector."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"

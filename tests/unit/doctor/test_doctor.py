@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from exporter.cli import main
 from exporter.clients.http_get import Access
-from exporter.doctor import grafana
+from exporter.doctor import exporter, grafana
 from exporter.doctor.files import Files
 from exporter.logs import Secret
 from exporter.relay.settings import Relay
@@ -22,8 +22,9 @@ Break = Callable[[Patient], object]
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[Patient]:
+def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
     with Patient(tmp_path) as one:
+        monkeypatch.setattr(exporter, "WHERE", one.where)
         yield one
 
 
@@ -112,6 +113,11 @@ def one_route_elsewhere(patient: Patient) -> None:
     patient.config["route"]["routes"].append({"receiver": "mail"})
 
 
+def docker_refused(patient: Patient) -> None:
+    patient.where["containers"] = written("docker.sock", "")(patient)
+    row('success{collector="containers"} 1', 'success{collector="containers"} 0')(patient)
+
+
 def exporter_down(patient: Patient) -> None:
     patient.unreachable.add("exporter")
     patient.targets[0]["scrapeUrl"] = patient.place("exporter").at("/metrics")
@@ -160,12 +166,8 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
     "a page that is none": (lambda p: setattr(p, "page", "<html>"), "exporter", "port", "ss -ltnp"),
     "exporter that answers with an error": (lambda p: setattr(p, "status", 500), "exporter", "port", "ss -ltnp"),
     "older version running": (row('version="', 'version="0.0.'), "exporter", "version", "restart"),
-    "Docker's socket refused": (
-        row('success{collector="containers"} 1', 'success{collector="containers"} 0'),
-        "exporter",
-        "collector",
-        "SupplementaryGroups=docker",
-    ),
+    "Docker's socket refused": (docker_refused, "exporter", "collector", "SupplementaryGroups=docker"),
+    "the clock's calls forbidden": (row('"timex"} 1', '"timex"} 0'), "exporter", "collector", "adjtimex"),
     "textfile that cannot be read": (row("scrape_error 0", "scrape_error 1"), "exporter", "textfile", "rename"),
     "no right to ping": (
         row('{mode="none"} 0', '{mode="none"} 1'),
@@ -286,6 +288,14 @@ def test_nothing_is_wrong_with_what_is_healthy(patient: Patient) -> None:
     found = patient.examined()
     assert {one.verdict for one in found} == {"ok"}, found
     assert {one.part for one in found} == {"settings", "exporter", "prometheus", "alertmanager", "relay", "grafana"}
+
+
+def test_collectors_of_what_a_machine_may_be_without_are_no_fault(patient: Patient) -> None:
+    row('collector="containers"} 1', 'collector="containers"} 0')(patient)
+    row('collector="nvme"} 1', 'collector="nvme"} 0')(patient)
+    assert patient.faults() == []
+    (told,) = [one.text for one in patient.examined() if one.check == "collectors"]
+    assert told == "2 of 4 collectors have rows; nothing of the kind is here: containers, nvme"
 
 
 def test_what_is_not_here_was_not_asked_for_and_is_no_fault(patient: Patient) -> None:
