@@ -9,6 +9,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.settings.values import Duration
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 LOG_FORMATS = click.Choice(["json", "text"])
 
@@ -27,3 +29,18 @@ def check_address(text: str, parse: "Callable[[str], object]") -> None:
         parse(text)
     except ValueError as err:
         fail(f"--listen: {err}", USAGE_ERROR)
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> "Duration | None":
+    """Return the length of time that `15s`, `250ms` or `1m30s` means, as in the settings: an option's callback."""
+    from exporter.settings.values import Duration
+
+    if value is None:
+        return None
+    try:
+        found = Duration.parse(value)
+    except ValueError as err:
+        raise click.BadParameter(str(err)) from err
+    if found <= 0:
+        raise click.BadParameter(f"expected more than 0s, got {value!r}")
+    return found

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from exporter.cli.common import USAGE_ERROR, fail
-from exporter.cli.prometheus_options import asker_of, duration, prometheus_options, table_options
+from exporter.cli.common import USAGE_ERROR, duration, fail
+from exporter.cli.prometheus_options import asker_of, prometheus_options, table_options
 from exporter.cli.views import (
     UNHEALTHY,
     Arranged,

@@ -3,12 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import click
 
-from exporter.cli.common import FILE, USAGE_ERROR, fail
+from exporter.cli.common import FILE, USAGE_ERROR, duration, fail
 
 if TYPE_CHECKING:
     from exporter.clients.http_get import Access
@@ -41,10 +41,12 @@ _MARKS: Final = {"ok": ("ok", "green"), "skipped": ("-", "cyan"), "warning": ("!
 @click.option("--ca-file", type=FILE, help="The authority that signed the exporter's certificate.")
 @click.option("--grafana-password-file", type=FILE, help="Holds the password of Grafana's user admin.")
 @click.option("--only", type=click.Choice(_PARTS), multiple=True, help="Look at this part alone; can be repeated.")
-@click.option("--timeout", type=click.FloatRange(0.1), default=10, show_default=True, help="Seconds for each request.")
+@click.option(
+    "--timeout", metavar="DURATION", callback=duration, default="10s", show_default=True, help="For each request."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of findings.")
 @click.option("--strict", is_flag=True, help="Warnings end with exit code 1, too.")
-def doctor(*, only: tuple[str, ...], as_json: bool, strict: bool, **given: object) -> None:
+def doctor(*, only: tuple[str, ...], as_json: bool, strict: bool, **given: Any) -> None:  # noqa: ANN401 -- as click gives them
     """Look for what is wrong with this installation, and say what mends it. Changes nothing.
 
     \b
@@ -93,7 +95,7 @@ def _sum_up(found: "list[Finding]") -> None:
     click.echo(f"\n{', '.join(said) or 'Nothing is wrong'}; {rest}")
 
 
-def _parts(given: dict[str, object]) -> "Parts":
+def _parts(given: dict[str, Any]) -> "Parts":
     from exporter.doctor import Parts
 
     files = _files(given)
@@ -101,7 +103,7 @@ def _parts(given: dict[str, object]) -> "Parts":
     return Parts(files, _exporter(files, given), **places)
 
 
-def _files(given: dict[str, object]) -> "Files":
+def _files(given: dict[str, Any]) -> "Files":
     from exporter.doctor.files import Files
 
     def file(option: str, name: str) -> Path | None:
@@ -123,7 +125,7 @@ def _files(given: dict[str, object]) -> "Files":
     return Files(file("config", "exporter.yml"), file("web_config", "web.yml"), relay, kind)
 
 
-def _place(name: str, given: dict[str, object]) -> "Place":
+def _place(name: str, given: dict[str, Any]) -> "Place":
     from exporter.clients.http_get import Access
     from exporter.doctor.place import Place
 
@@ -131,7 +133,7 @@ def _place(name: str, given: dict[str, object]) -> "Place":
     access = Access()
     if name == "grafana" and given["grafana_password_file"]:
         access = _access("admin", given["grafana_password_file"], None)
-    return Place(str(url or _USUAL[name]), url is not None, _seconds(given), access)
+    return Place(str(url or _USUAL[name]), url is not None, given["timeout"], access)
 
 
 def _address(name: str, given: object) -> str | None:
@@ -148,12 +150,12 @@ def _address(name: str, given: object) -> str | None:
     return str(given)
 
 
-def _exporter(files: "Files", given: dict[str, object]) -> "Place":
+def _exporter(files: "Files", given: dict[str, Any]) -> "Place":
     from exporter.doctor.place import Place
 
     url = _address("exporter", given["exporter"]) or _listens(files)
     access = _access(str(given["username"]), given["password_file"], given["ca_file"])
-    return Place(str(url), given["exporter"] is not None, _seconds(given), access)
+    return Place(str(url), given["exporter"] is not None, given["timeout"], access)
 
 
 def _listens(files: "Files") -> str:
@@ -189,7 +191,3 @@ def _access(username: str, password_file: object, ca_file: object) -> "Access":
     except GetError as err:
         fail(str(err), USAGE_ERROR)
     return Access(username, password, tls)
-
-
-def _seconds(given: dict[str, object]) -> float:
-    return float(str(given["timeout"]))

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import click
 
-from exporter.cli.common import USAGE_ERROR, fail
+from exporter.cli.common import USAGE_ERROR, duration, fail
 from exporter.cli.fleet_views import FleetOptions, show_health, show_stats, show_summary, show_watch
-from exporter.cli.prometheus_options import duration, prometheus_options, ratio, table_options
+from exporter.cli.prometheus_options import prometheus_options, ratio, table_options
 
 _CLASSIC: Final = ""
 

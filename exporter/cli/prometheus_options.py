@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from exporter.cli.common import USAGE_ERROR, fail
+from exporter.cli.common import USAGE_ERROR, duration, fail
 
 if TYPE_CHECKING:
     from exporter.clients.http_get import Access
     from exporter.fleet.asking import Asker
-    from exporter.settings.values import Duration
 
 DEFAULT_URL: Final = "http://localhost:9090"
 MAX_PASSWORD: Final = 4096
@@ -28,21 +27,6 @@ def ratio(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     found = None if match is None else float(f"{match[1]}e-2" if match[2] else match[1])
     if found is None or not 0 < found <= 1:
         raise click.BadParameter(f"expected a share such as 75% or 0.75, got {value!r}")
-    return found
-
-
-def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> "Duration | None":
-    """Return the length of time that `15s`, `250ms` or `1m30s` means, as in the settings: an option's callback."""
-    from exporter.settings.values import Duration
-
-    if value is None:
-        return None
-    try:
-        found = Duration.parse(value)
-    except ValueError as err:
-        raise click.BadParameter(str(err)) from err
-    if found <= 0:
-        raise click.BadParameter(f"expected more than 0s, got {value!r}")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from exporter.cli.common import FILE, LOG_FORMATS, USAGE_ERROR, check_address, fail
+from exporter.cli.common import FILE, LOG_FORMATS, USAGE_ERROR, check_address, duration, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,9 @@ _RELAY_CONFIG = click.option("--config", type=FILE, help="The relay's settings f
 @relay.command()
 @_RELAY_CONFIG
 @click.option("--receiver", default="relay", show_default=True, help="Alertmanager's receiver, for the channel.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=30, show_default=True, help="Seconds for each step.")
+@click.option(
+    "--timeout", metavar="DURATION", callback=duration, default="30s", show_default=True, help="For each step."
+)
 @click.pass_context
 def test(context: click.Context, config: Path | None, receiver: str, timeout: float) -> None:
     """Send one marked message all the way to Slack, and say what happened at each step.

@@ -107,7 +107,7 @@ def test_the_step_that_fails_is_named(world: World, fault: Fault, step: str, tex
     with RelayProcess(world.folder, **world.settings) as relay:
         method = "auth.test" if step == "Slack's auth.test" else "chat.postMessage"
         world.slack.fault = lambda called, _: fault if called == method and relay.messages() else None
-        done = world.command("test", "--timeout", "2", port=relay.port)
+        done = world.command("test", "--timeout", "2s", port=relay.port)
     assert done.returncode == 1
     assert steps(done.stdout)[-1] == ("FAILED", step)
     assert text in done.stdout.splitlines()[-1]
