@@ -22,20 +22,9 @@ fail() {
     echo "cannot fetch Debian 13's $missing: $1" >&2
     exit 3
 }
-for program in apt-get dpkg-deb; do
-    command -v "$program" >/dev/null || fail "there is no $program"
-done
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r "$keyring" ] || fail "there is no $keyring"
-# shellcheck disable=SC2016 # $(REPO_URI) is apt's
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
-[ -n "$mirror" ] || fail "apt has no mirror"
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+command -v dpkg-deb >/dev/null || fail "there is no dpkg-deb"
+# shellcheck source=stack/debian_mirror.sh
+. "$(dirname "$0")/debian_mirror.sh"
 # as root apt works as a user of its own, who has to be let in
 chmod 755 "$work"
 mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/debs"

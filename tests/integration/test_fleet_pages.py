@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from exporter.fleet.container_pages import LANDING, page_name, pages
 from exporter.fleet.containers import assemble
 from exporter.fleet.page_folder import write_pages
 from tests.support.container_fleet import NOW, answers
+from tests.support.web_server import WebServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium")]
 
@@ -53,10 +53,8 @@ def browser() -> Iterator["playwright.Browser"]:
 @pytest.fixture(scope="module")
 def base(folder: Path) -> Iterator[str]:
     handler = functools.partial(_Handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with WebServer(handler) as server:
+        yield server.url
 
 
 def test_a_reader_goes_from_the_landing_page_to_what_has_failed(browser: "playwright.Browser", base: str) -> None:

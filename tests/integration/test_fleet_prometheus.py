@@ -4,7 +4,6 @@ import http.server
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from exporter.fleet.model import Row, Status
 from exporter.fleet.prometheus_source import PrometheusSource
 from tests.support.exporter import ROOT
 from tests.support.peer import Exporter, fetch
+from tests.support.web_server import WebServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("prometheus")]
 
@@ -128,10 +128,8 @@ def served(page: Page) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+    with WebServer(Handler) as server:
+        yield server.port
 
 
 class ManyHosts(Exporter):

@@ -11,11 +11,10 @@ import random
 import re
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from exporter.settings import load
 from exporter.settings.exporter import Exporter
 from tests.support.exporter import Child
 from tests.support.fake_engine import FakeContainer, FakeEngine
+from tests.support.web_server import WebServer
 
 CORES = 4
 HOST = Path(__file__).parents[1] / "fixtures/hosts/debian12-vm-6.18"
@@ -208,30 +208,25 @@ class _Shop(BaseHTTPRequestHandler):
 def scene(folder: Path, more: str = "") -> Iterator[Child]:
     """Run it, with an engine, a Prometheus and a service beside it; `more` is YAML at the end of its settings."""
     socket, config = folder / "docker.sock", folder / "exporter.yml"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
     tree = _tree(folder / "machine")
-    url = f"http://127.0.0.1:{server.server_port}"
-    config.write_text(
+    with WebServer(_Shop) as server, FakeEngine(socket, containers()):
+        config.write_text(_settings(tree, socket, server.url) + more)
+        child = Child([sys.executable, "-m", "tests.support.dashboard_scene", str(config)])
+        try:
+            yield child
+        finally:
+            child.end()
+
+
+def _settings(tree: Path, socket: Path, url: str) -> str:
+    return (
         "listen: 127.0.0.1:0\n"
         f"paths: {{procfs: {tree}/proc, sysfs: {tree}/sys}}\n"
         f"collectors: {{process_groups: {{enabled: false}}, containers: {{socket: {socket}}}}}\n"
         f"dashboard: {{prometheus_url: '{url}'}}\n"
         f"probes: {{ping: {{targets: []}}, http: [{{name: shop, url: '{url}/', interval: 2s, timeout: 2s}}, "
-        f"{{name: prometheus, url: '{url}/api/v1/alerts', interval: 2s, timeout: 2s}}]}}\n" + more
+        f"{{name: prometheus, url: '{url}/api/v1/alerts', interval: 2s, timeout: 2s}}]}}\n"
     )
-    try:
-        with FakeEngine(socket, containers()):
-            child = Child([sys.executable, "-m", "tests.support.dashboard_scene", str(config)])
-            try:
-                yield child
-            finally:
-                child.end()
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
 
 
 def main(config: Path) -> None:

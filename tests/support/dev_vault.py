@@ -12,7 +12,7 @@ import threading
 import uuid
 from pathlib import Path
 
-from tests.support.fake_vault import Answer, FakeVault, SecretId, VaultRequest, _handler, _Server
+from tests.support.fake_vault import Answer, FakeVault, SecretId, VaultRequest
 
 
 class DevVault(FakeVault):
@@ -23,12 +23,6 @@ class DevVault(FakeVault):
         self.root_token = root_token
         self.auth_mounts: set[str] = set()
         self.has_role = False
-
-    def listen(self, host: str, port: int) -> None:
-        self._server = _Server((host, port), _handler(self), None)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
 
     def _answer(self, request: VaultRequest) -> Answer:
         path = request.path.removeprefix("/v1/")
@@ -76,11 +70,12 @@ def main(arguments: list[str]) -> None:
     file = Path(os.environ["HOME"], ".vault-token")
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
         kept.write(vault.root_token)
-    vault.listen(host, int(port))
+    vault.port = int(port)
+    vault.start(host)
     print("==> Vault server started! Log data will stream in below:")
     print(f"\nUnseal Key: {secrets.token_urlsafe(32)}\nRoot Token: {vault.root_token}\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # process 1 of a container has no other way
-    vault._thread.join()
+    threading.Event().wait()
 
 
 if __name__ == "__main__":

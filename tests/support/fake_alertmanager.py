@@ -2,8 +2,9 @@
 
 import http.server
 import json
-import threading
 from typing import Any, Final
+
+from tests.support.web_server import WebServer
 
 START: Final = "2026-11-20T15:00:00.000Z"
 CONFIG: Final = "route:\n  receiver: relay\n  group_interval: 1m\n"
@@ -22,12 +23,11 @@ class FakeAlertmanager:
         """Paths whose answer breaks off half-way."""
         self.asked: list[str] = []
         self.authorization: list[str] = []
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = WebServer(_handler(self))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     def knows(self, *alerts: dict[str, Any], state: str = "active") -> None:
         """Know these alerts, made by tests.support.relay.alert, and no others."""
@@ -42,14 +42,11 @@ class FakeAlertmanager:
         ]
 
     def __enter__(self) -> "FakeAlertmanager":
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        self._server.stop()
 
     def answer(self, path: str) -> tuple[int, bytes]:
         if path in self.answers:

@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from tests.support.web_server import WebServer
+
 EVIDENCE = {
     "at": "2026-11-20T15:06:21Z",
     "sample": {"time": "2026-11-20T15:06:20Z", "timestamp_seconds": 1795187180.0},
@@ -73,14 +75,11 @@ class FakeFleet:
         self.password = ""
         """When set, the Authorization header that is wanted."""
         self.released = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._scheme = "http" if tls is None else "https"
+        self._server = WebServer(_handler(self), tls=tls)
 
     @property
     def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     def scrapes(self, instance: str, job: str = "node", path: str = "/metrics", **more: Any) -> None:
         """Add a target that is this server."""
@@ -91,15 +90,12 @@ class FakeFleet:
         return sum(one.path == path for one in self.asked)
 
     def __enter__(self) -> "FakeFleet":
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        self._server.stop()
 
     def body(self, path: str) -> bytes:
         if self.raw is not None:
@@ -107,13 +103,6 @@ class FakeFleet:
         if path.endswith("/api/v1/targets"):
             return json.dumps({"status": "success", "data": {"activeTargets": self.targets}}).encode()
         return json.dumps(self.evidence).encode()
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
 
 
 def _handler(fleet: FakeFleet) -> type[http.server.BaseHTTPRequestHandler]:

@@ -5,12 +5,12 @@ Every query has an answer, so that a drill finds its victims well at once, and i
 
 import http.server
 import json
-import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.drills.faults import FAULTS
+from tests.support.web_server import WebServer
 
 ROUTE = "route: {receiver: relay, group_wait: 1s, group_interval: 1s}\nreceivers: [{name: relay}]\n"
 WATCHDOG = {
@@ -60,7 +60,7 @@ class FakePipeline:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     def options(self, state: Path) -> list[str]:
         """Return what leads `hostwatch drill` here."""
@@ -81,13 +81,9 @@ class FakePipeline:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._server = WebServer(Handler)
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        self._server.stop()

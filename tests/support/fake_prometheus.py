@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from exporter.clients.prometheus import Sample
+from tests.support.web_server import WebServer
 
 
 def host_sample(host: str, value: float, **more: str) -> Sample:
@@ -30,23 +31,19 @@ class FakePrometheus:
         self.is_away = False
         """Hang up on whoever asks."""
         self._ended = threading.Event()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = WebServer(_handler(self))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     def __enter__(self) -> "FakePrometheus":
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        self._server.stop()
 
     def answer(self, path: str) -> tuple[int, object]:
         parts = urlsplit(path)

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from tests.support.web_server import WebServer
+
 TOKEN = "xoxb-0000000000-canary-7f3a9d"
 MAX_BLOCKS, MAX_SECTION, MAX_ALL_BLOCKS, MAX_TEXT = 50, 3000, 13_200, 40_000
 
@@ -60,7 +62,7 @@ class Call(msgspec.Struct):
 class FakeSlack:
     """Use as a context manager. Everything in it may be read and changed at any time."""
 
-    def __init__(self, channels: tuple[str, ...] = ("#alerts",)) -> None:
+    def __init__(self, channels: tuple[str, ...] = ("#alerts",), *, host: str = "127.0.0.1") -> None:
         self.lock = threading.RLock()
         self.tokens = {TOKEN}
         self.channels: dict[str, str] = {}
@@ -75,6 +77,7 @@ class FakeSlack:
         self._last_post: dict[str, list[float]] = {}
         self._number = 0
         self.released = threading.Event()
+        self._host = host
 
     def add_channel(self, name: str) -> str:
         """Make a channel and return its ID."""
@@ -121,21 +124,18 @@ class FakeSlack:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/api/"
+        return f"{self._server.url}/api/"
 
     # -- server -----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> "FakeSlack":
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._server = WebServer(_handler(self), host=self._host)
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        self._server.stop()
 
     def handle(self, method: str, token: str, arguments: dict[str, Any]) -> tuple[dict[str, Any] | None, Fault]:
         """Return the answer to a call and how to give it."""
@@ -225,14 +225,6 @@ def _good_block(block: dict[str, Any]) -> bool:
         elements = block["elements"]
         return 1 <= len(elements) <= 10 and all(1 <= len(one["text"]) <= MAX_SECTION for one in elements)
     return block["type"] == "divider"
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
 
 
 def _handler(slack: FakeSlack) -> type[http.server.BaseHTTPRequestHandler]:

@@ -7,7 +7,6 @@ import http.server
 import json
 import math
 import socket
-import ssl
 import threading
 import time
 import uuid
@@ -17,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.web_server import WebServer, tls_of
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -139,7 +140,7 @@ class FakeVault:
         self.released = threading.Event()
         self.port = 0
         self._certificate = certificate
-        self._server: _Server | None = None
+        self._server: WebServer | None = None
 
     # -- what an administrator does ---------------------------------------------------------------------------------
 
@@ -195,21 +196,19 @@ class FakeVault:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def start(self, host: str = "127.0.0.1") -> None:
         """Listen, on the port of the last time if there was one."""
         self.released.clear()
-        self._server = _Server(("127.0.0.1", self.port), _handler(self), self._certificate)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True)
-        self._thread.start()
+        tls = tls_of(*self._certificate) if self._certificate else None
+        self._server = WebServer(_handler(self), host=host, port=self.port, tls=tls)
+        self.port = self._server.port
+        self._server.start()
 
     def stop(self) -> None:
         """Be gone: connections are refused."""
         self.released.set()
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join(10)
+            self._server.stop()
             self._server = None
 
     def handle(self, request: VaultRequest) -> tuple[Answer, VaultFault]:
@@ -315,21 +314,6 @@ def _granted(token: FakeToken, seconds: float) -> dict[str, Any]:
         "token_type": "service",
     }
     return _envelope() | {"auth": auth}
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], handler: Any, certificate: tuple[Path, Path] | None) -> None:
-        super().__init__(address, handler)
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
 
 
 def _handler(vault: FakeVault) -> type[http.server.BaseHTTPRequestHandler]:

@@ -4,10 +4,8 @@ import contextlib
 import http.server
 import json
 import os
-import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from tests.support.certificates import Pair
 from tests.support.engine import Engine
 from tests.support.engine_remains import EngineError
 from tests.support.network import Network
+from tests.support.web_server import WebServer, tls_of
 
 
 class Fault(NamedTuple):
@@ -34,7 +33,7 @@ class Web:
 
     def __init__(self, pair: Pair | None = None) -> None:
         self.delay, self._pair, self.port = 0.0, pair, 0
-        self._server: http.server.ThreadingHTTPServer | None = None
+        self._server: WebServer | None = None
         self.start()
 
     def start(self, pair: Pair | None = None) -> None:
@@ -55,22 +54,14 @@ class Web:
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""
 
-        self._server = _Server(("127.0.0.1", self.port), Handler)
-        self.port = int(self._server.server_address[1])
-        if self._pair is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*self._pair)
-            # the handshake is the handler's: one that hangs does not hold up the others
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._server = WebServer(Handler, port=self.port, tls=tls_of(*self._pair) if self._pair else None)
+        self.port = self._server.port
+        self._server.start()
 
     def stop(self) -> None:
         """Stop listening."""
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
             self._server = None
 
     def show(self, pair: Pair) -> None:
@@ -81,13 +72,6 @@ class Web:
     def slow_down(self, seconds: float) -> None:
         """Take so long for each answer."""
         self.delay = seconds
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away: checks do that."""
 
 
 class Disk:

@@ -3,32 +3,20 @@
 import html
 import http.server
 import re
-import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 from tests.support.certificates import Pair
+from tests.support.web_server import WebServer, tls_of
 
 
 @contextmanager
 def package_index(wheels: Path, pair: Pair) -> Iterator[str]:
     """Serve a folder of wheels as PEP 503 has it; yield the address of the index."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(wheels))
-    server.daemon_threads = True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*pair)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"https://localhost:{server.server_port}/simple/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with WebServer(_handler(wheels), tls=tls_of(*pair)) as server:
+        yield f"https://localhost:{server.port}/simple/"
 
 
 def _handler(wheels: Path) -> type[http.server.BaseHTTPRequestHandler]:

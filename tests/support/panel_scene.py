@@ -8,15 +8,13 @@ import contextlib
 import json
 import re
 import shutil
-import ssl
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +32,7 @@ from tests.support.relay import RelayProcess
 from tests.support.scaling import scale_tree
 from tests.support.services_api import Fault, services_api
 from tests.support.vault_world import vault_settings
+from tests.support.web_server import WebServer, tls_of
 
 ROOT: Final = Path(__file__).parents[2]
 # 5 minutes are 10 s, a scrape is every 0.5 s
@@ -156,19 +155,8 @@ def _web_server(authority: Authority) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
-    pair = authority.issue("web")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*pair)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    with WebServer(Handler, tls=tls_of(*authority.issue("web"))) as server:
+        yield server.port
 
 
 def _settings(web: int, api: str, authority: Authority, socket: str) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,9 @@
 """An installation for the doctor: every part answers on loopback, healthy until a test breaks one."""
 
 import json
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from exporter import __version__
 from exporter.doctor import Finding, Parts, examine
 from exporter.doctor.files import Files
 from exporter.doctor.place import Place
+from tests.support.web_server import WebServer
 
 PAGE = f"""\
 host_exporter_build_info{{version="{__version__}"}} 1
@@ -65,9 +65,8 @@ class Patient:
         self.grafana_password: Any = None
         self.where: dict[str, Path] = {}
         """What is there that collectors need, by collector."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._server = WebServer(_handler(self))
+        self.port, self.url = self._server.port, self._server.url
         self.config: dict[str, Any] = yaml.safe_load(CONFIG.replace("URL", self.url))
         self.targets = [self._target()]
         self.vectors: dict[str, list[Any]] = {"vector(time())": []}
@@ -91,12 +90,11 @@ class Patient:
         return {"labels": labels, "scrapeUrl": f"{self.url}/metrics", "health": "up", "lastError": ""}
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def place(self, part: str) -> Place:
         """Return where a part is: a closed port for one that is unreachable."""

@@ -6,7 +6,6 @@ The page is a recorded one with checks, containers and units added. All show the
 import http.server
 import re
 import subprocess
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import promql_parser
 import yaml
 
 from tests.support import mutation
+from tests.support.web_server import WebServer
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RECORDED: Final = ROOT / "tests" / "golden" / "debian12-vm-6.18.prom"
@@ -237,16 +237,8 @@ def serving(fleet: Fleet) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    with WebServer(Handler) as server:
+        yield server.port
 
 
 def list_targets(folder: Path, fleet: Fleet, port: int) -> None:

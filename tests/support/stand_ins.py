@@ -23,7 +23,7 @@ GRAFANA: Final = "grafana/grafana:12.3.1"
 VAULT: Final = "hashicorp/vault:1.20.0"
 _APPLETS: Final = ("sh", "wget", "cat", "kill")
 # what the stand-ins of Grafana and Vault are made of
-_PYTHON_PARTS: Final = ("grafana_stand_in.py", "dev_vault.py", "fake_vault.py")
+_PYTHON_PARTS: Final = ("grafana_stand_in.py", "dev_vault.py", "fake_vault.py", "web_server.py")
 _VAULT: Final = '#!/bin/sh\nPYTHONPATH=/opt exec python3 -m tests.support.dev_vault "$@"\n'
 
 

@@ -18,7 +18,7 @@ ROOT_TOKEN = "hvs.roottoken"
 @pytest.fixture
 def vault() -> Iterator[DevVault]:
     made = DevVault(ROOT_TOKEN)
-    made.listen("127.0.0.1", 0)
+    made.start()
     yield made
     made.stop()
 
@@ -76,7 +76,8 @@ def test_vault_that_forgot_is_seeded_again_with_new_credentials(vault: DevVault,
     with pytest.raises(SeedError, match="cannot be reached"):
         seeder.look()
     again = DevVault("hvs.another")
-    again.listen("127.0.0.1", port)
+    again.port = port
+    again.start()
     try:
         with pytest.raises(SeedError, match="403"):
             seeder.look()

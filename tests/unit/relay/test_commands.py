@@ -3,7 +3,6 @@
 import http.server
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from exporter.relay.queue import DurableQueue
 from exporter.relay.settings import Limits
 from exporter.relay.storage import DeadLetter
 from tests.support.relay import payload
+from tests.support.web_server import WebServer
 
 
 def free_port() -> int:
@@ -144,12 +144,8 @@ def other() -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join(10)
+    with WebServer(Handler) as server:
+        yield server.port
 
 
 @pytest.mark.parametrize("command", ["test", "dead-letters"])
