@@ -3,11 +3,12 @@
 import html
 import time
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Final
 
 from exporter.drills.budget import HOPS
 from exporter.drills.durations import text_of
-from exporter.drills.results import Proof, proofs, unproven
+from exporter.drills.results import Proof, Tally, deliveries, proofs, tallies, unproven
 from exporter.drills.timeline import DOWN, UP, Result, Way
 
 _STYLE: Final = """
@@ -23,6 +24,7 @@ th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line)}
 .proven{color:var(--down);font-weight:600}
 svg{width:100%;height:auto}svg text{fill:var(--ink);font:11px system-ui}.wide{overflow-x:auto}
 """
+_ALL: Final = ("drill", "alert", "runs", "in time", "told: median, maximum", "end told: median, maximum")
 _WIDTH: Final = 800
 _ROW: Final = 22
 
@@ -49,6 +51,8 @@ def markdown(found: Sequence[Result], alerts: Sequence[str], reach: Mapping[str,
     ]
     for alert in sorted(set(alerts) | proven.keys()):
         lines.append(f"| {' | '.join(_proof(alert, proven.get(alert), reach))} |")
+    lines += ["", "## All runs", "", _delivered(found), "", f"| {' | '.join(_ALL)} |", "|---" * len(_ALL) + "|"]
+    lines += [f"| {' | '.join(_tally(one))} |" for one in tallies(found)]
     return "\n".join(lines) + "\n"
 
 
@@ -67,6 +71,8 @@ def page(found: Sequence[Result], alerts: Sequence[str], reach: Mapping[str, str
         *(_timeline(result) for result in latest(found) if result.injected and not result.is_negative),
         "<h2>When each alert was proven here</h2>",
         _html_table(("alert", "last proven", "by version", "drill", "told in"), known),
+        f"<h2>All runs</h2><p>{html.escape(_delivered(found))}</p>",
+        _html_table(_ALL, [_tally(one) for one in tallies(found)]),
         "</main></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -107,6 +113,24 @@ def _proof(alert: str, proof: Proof | None, reach: Mapping[str, str]) -> tuple[s
         return (alert, f"never; needs {reach[alert]}" if alert in reach else "never", "", "", "")
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(proof.at))
     return (alert, when, proof.version, proof.drill, f"{text_of(proof.notify)} ({proof.mode})")
+
+
+def _tally(one: Tally) -> tuple[str, ...]:
+    times = (_middle_and_most(one.told), _middle_and_most(one.resolution_told))
+    return (one.drill, one.alert, str(one.runs), str(one.in_time), *times)
+
+
+def _middle_and_most(seconds: Sequence[float]) -> str:
+    return f"{text_of(median(seconds))}, {text_of(seconds[-1])}" if seconds else "-"
+
+
+def _delivered(found: Sequence[Result]) -> str:
+    took = deliveries(found)
+    if not took:
+        return "Nothing was told yet."
+    return (
+        f"From firing to Slack, less group_wait, of {len(took)}: median {median(took):.2f} s, maximum {took[-1]:.2f} s."
+    )
 
 
 def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

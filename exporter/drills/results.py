@@ -3,13 +3,13 @@
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from exporter.drills.timeline import Result
+from exporter.drills.timeline import Result, Way
 
 FOLDER: Final = "results"
 # a drill a day for some years
@@ -74,6 +74,54 @@ def proofs(found: Iterable[Result]) -> dict[str, Proof]:
                 resolve=took["resolution told"],
             )
     return out
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """All runs of a drill that were not refused, for one of its alerts; times in seconds."""
+
+    drill: str
+    alert: str
+    runs: int
+    in_time: int
+    """Runs whose every hop was reached within its budget."""
+    told: tuple[float, ...]
+    """From the fault to Slack, shortest first; a run that was never told is missing."""
+    resolution_told: tuple[float, ...]
+    """From the fault's end to Slack's being told."""
+
+
+def tallies(found: Iterable[Result]) -> list[Tally]:
+    """Return every run of each drill and alert together, by name; negative runs and refused ones are left out."""
+    runs: dict[tuple[str, str], list[tuple[Result, Way]]] = {}
+    for result, way in _ways(found):
+        runs.setdefault((result.drill, way.alert), []).append((result, way))
+    return [
+        Tally(
+            drill=drill,
+            alert=alert,
+            runs=len(pairs),
+            in_time=sum(result.verdict == "proven" for result, _ in pairs),
+            told=_times(pairs, "told"),
+            resolution_told=_times(pairs, "resolution told"),
+        )
+        for (drill, alert), pairs in sorted(runs.items())
+    ]
+
+
+def _times(pairs: Iterable[tuple[Result, Way]], hop: str) -> tuple[float, ...]:
+    took = (way.took(hop, result.injected, result.recovered) for result, way in pairs)
+    return tuple(sorted(seconds for seconds in took if seconds is not None))
+
+
+def deliveries(found: Iterable[Result]) -> list[float]:
+    """Return, of every run that was told, the seconds from firing in Prometheus to Slack, less group_wait; sorted."""
+    return sorted(way.delivery for _, way in _ways(found) if way.delivery is not None)
+
+
+def _ways(found: Iterable[Result]) -> Iterator[tuple[Result, Way]]:
+    for result in found:
+        if not result.is_negative and result.verdict != "refused":
+            yield from ((result, way) for way in result.ways)
 
 
 def unproven(alerts: Iterable[str], proven: Mapping[str, Proof]) -> list[str]:

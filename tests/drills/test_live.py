@@ -5,6 +5,7 @@ are drilled gently: what they prove is the way of the alert, on a machine that o
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ FACTOR = 15
 AT_ONCE = 12
 BESIDE = tuple(fault.name for fault in FAULTS if not fault.alone)
 SECONDS = 900
+SOAK = os.environ.get("HOSTWATCH_SOAK") == "1"
+ROUNDS = 10 if SOAK else 1
 OTHERS = (
     *("HostCpuHigh", "HostPressureHigh", "HostMemoryHigh", "HostOomKill", "HostDown", "PipelinePartDown"),
     *("HostDiskReadOnly", "HostDiskSpaceLow", "HostDiskAlmostFull", "HostInodesLow", "HostClockSkewed"),
@@ -56,27 +59,34 @@ def drill(stack: Terminal, state: Path, socket: Path, *arguments: str) -> "subpr
     return done
 
 
+Runs = dict[str, list[dict[str, Any]]]
+
+
 @pytest.fixture(scope="module")
-def results(
-    stack: Terminal, engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """All of them beside each other, but for the CPU's."""
+def results(stack: Terminal, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runs]]:
+    """All of them beside each other, but for the CPU's; each run of each, by name."""
     state = tmp_path_factory.mktemp("drills")
-    done = drill(stack, state, engine.socket, "run", *BESIDE, "--yes", "--json", f"--at-once={AT_ONCE}")
-    assert done.returncode in {0, 1, 2, 3}, done.stderr[-3000:]
-    found = {one["drill"]: one for one in json.loads(done.stdout)}
-    for one in found.values():
-        print(one["verdict"], one["drill"], one["reason"])
+    found: Runs = {}
+    for number in range(ROUNDS):
+        done = drill(stack, state, engine.socket, "run", *BESIDE, "--yes", "--json", f"--at-once={AT_ONCE}")
+        assert done.returncode in {0, 1, 2, 3}, done.stderr[-3000:]
+        for one in json.loads(done.stdout):
+            print(number, one["verdict"], one["drill"], one["reason"])
+            found.setdefault(one["drill"], []).append(one)
     yield state, found
+    if SOAK:
+        print(drill(stack, state, engine.socket, "report").stdout)
     assert [path.name for path in state.iterdir() if path.name not in {"lock", "results"}] == [], "nothing is left"
     assert not list(Path(stack.state).rglob("hostwatch-drill-*"))
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_alert_is_told_and_its_end_too(results: tuple[Path, dict[str, Any]], name: str) -> None:
-    one = results[1][name]
-    # how late something may be is a measurement, and this machine is shared
-    assert one["verdict"] in {"proven", "late"}, one["reason"]
+def test_alert_is_told_and_its_end_too(results: tuple[Path, Runs], name: str) -> None:
+    runs = results[1][name]
+    assert len(runs) == ROUNDS
+    # how late something may be is a measurement: where others share this machine, it is none
+    allowed = {"proven"} if SOAK else {"proven", "late"}
+    assert {one["verdict"] for one in runs} <= allowed, [one["reason"] for one in runs]
 
 
 @pytest.mark.measured
@@ -98,17 +108,15 @@ def busy(seconds: float = 3.0) -> float:
     return 1 - idle / (sum(last) - sum(first))
 
 
-def test_nothing_fires_below_the_threshold(
-    stack: Terminal, engine: Engine, results: tuple[Path, dict[str, Any]]
-) -> None:
+def test_nothing_fires_below_the_threshold(stack: Terminal, engine: Engine, results: tuple[Path, Runs]) -> None:
     names = ("disk-fill", "inode-fill", "network-latency", "service-slow")
     options = ("--below", "--yes", "--json", f"--at-once={len(names)}")
-    done = drill(stack, results[0], engine.socket, "run", *names, *options)
-    found = json.loads(done.stdout)
-    assert {(one["drill"], one["verdict"]) for one in found} == {(name, "proven") for name in names}, found
+    for _ in range(ROUNDS):
+        found = json.loads(drill(stack, results[0], engine.socket, "run", *names, *options).stdout)
+        assert {(one["drill"], one["verdict"]) for one in found} == {(name, "proven") for name in names}, found
 
 
-def test_message_says_that_it_is_a_drill(stack: Terminal, results: tuple[Path, dict[str, Any]]) -> None:
+def test_message_says_that_it_is_a_drill(stack: Terminal, results: tuple[Path, Runs]) -> None:
     messages = stack.get("relay", "/api/v1/messages?limit=500")["messages"]
     ours = [one for one in messages if all(a["labels"].get("drill") == "true" for a in one["alerts"])]
     assert len(ours) >= len(results[1])
@@ -116,7 +124,7 @@ def test_message_says_that_it_is_a_drill(stack: Terminal, results: tuple[Path, d
     assert not [one for one in messages if one not in ours and "DRILL" in one["text"]]
 
 
-def test_report_shows_what_was_proven(stack: Terminal, engine: Engine, results: tuple[Path, dict[str, Any]]) -> None:
+def test_report_shows_what_was_proven(stack: Terminal, engine: Engine, results: tuple[Path, Runs]) -> None:
     page = results[0].parent / "drills.html"
     done = drill(stack, results[0], engine.socket, "report", f"--html={page}")
     assert done.returncode == 0, done.stderr

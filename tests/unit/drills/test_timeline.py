@@ -191,6 +191,19 @@ def test_markdown_has_last_results_proofs_and_what_is_missing() -> None:
     assert "| Odd | never |" in text
 
 
+def test_all_runs_of_a_drill_are_told_together() -> None:
+    late, refused, below = finished(moments={"told": 133.0}), finished(), finished(strength=0.8)
+    refused.verdict = "refused"
+    found = [finished(), late, finished(), finished(without=["told", "resolution told"]), refused, below]
+    (one,) = results.tallies(found)
+    assert (one.runs, one.in_time, len(one.told), len(one.resolution_told)) == (4, 2, 3, 3)
+    assert one.told == (16.5, 16.5, 33.0)
+    text = report.markdown(found, ["HostDown"], {})
+    assert "| exporter-killed | HostDown | 4 | 2 | 16 s, 33 s | 30 s, 30 s |" in text
+    assert "less group_wait, of 3: median" in text
+    assert "Nothing was told yet" in report.markdown([refused], ["HostDown"], {})
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
