@@ -64,6 +64,7 @@ def prepare(volumes: Path, shipped: Path, given: Path, environ: Mapping[str, str
     _write(volumes / "vault-seed/slack-token", slack, VAULT, 0o400)
     _own(volumes / "vault", VAULT, 0o700)
     _own(volumes / "approle", VAULT, 0o750)
+    _own(volumes / "drills", HOSTWATCH, 0o700)
     _write_targets(volumes / "targets")
     return None if (volumes / SHOWN).exists() else password
 
@@ -139,8 +140,9 @@ def _write_targets(folder: Path) -> None:
         (folder / job).mkdir(exist_ok=True)
         target = {"targets": [address], "labels": {"instance": instance}}
         _write(folder / job / "localhost.yml", _dump([target]), ROOT, 0o444)
+        # demo and drills add targets of their own
+        _own(folder / job, HOSTWATCH, 0o755)
     (folder / "node/demo.yml").unlink(missing_ok=True)
-    _own(folder / "node", HOSTWATCH, 0o755)
 
 
 def _dump(content: Any) -> str:  # noqa: ANN401 -- YAML of any shape

@@ -127,7 +127,12 @@ class Site(msgspec.Struct, frozen=True):
     def target_file(self, job: str, name: str) -> Path:
         """Return the file that makes Prometheus scrape something for a job. Raises SiteError for no such place."""
         if self.options.targets is not None:
-            return self.options.targets / job / f"{name}.yml"
+            folder = self.options.targets / job
+            if not os.access(folder, os.W_OK):
+                raise SiteError(
+                    f"{folder}: {'not writable' if folder.is_dir() else 'no such folder'}; --targets says where"
+                )
+            return folder / f"{name}.yml"
         if job not in self.folders:
             raise SiteError(
                 f"job {job} of {self.options.prometheus} reads no target files (file_sd_configs), or they are not on "

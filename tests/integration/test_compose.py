@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.client import until
 from tests.support.compose import IMAGE, Project, build, clone, fetch, gateway, logs, prepare
 from tests.support.engine import Engine
 from tests.support.exporter import COMMAND, ROOT, Child
-from tests.support.fake_slack import TOKEN, FakeSlack, _handler, _Server
+from tests.support.fake_slack import TOKEN, FakeSlack
+from tests.support.outside import Outside
 from tests.support.scaling import scale_tree
 from tests.support.stand_ins import PYTHON
 
@@ -55,47 +56,54 @@ def shipped(built: tuple[Engine, str], tmp_path_factory: pytest.TempPathFactory)
         yield project
 
 
-class BridgeSlack(FakeSlack):
-    """A Slack that containers of one network reach."""
+class Demo(Project):
+    """A project with the Slack that its relay posts to, and the one outside who waits for its heartbeats."""
 
-    def __init__(self, host: str) -> None:
-        super().__init__(("#ops",))
-        self._host = host
-
-    @property
-    def url(self) -> str:
-        return f"http://{self._host}:{self._server.server_port}/api/"
-
-    def __enter__(self) -> "BridgeSlack":
-        self._server = _Server((self._host, 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
+    slack: FakeSlack
+    outside: Outside
 
 
 @pytest.fixture(scope="module")
-def fast(built: tuple[Engine, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The demo with a Slack token, all times of rules and routes divided by FACTOR."""
+def fast(built: tuple[Engine, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo with a Slack token and a heartbeat, all times of rules, routes and Watchdog divided by FACTOR."""
     folder = clone(tmp_path_factory.mktemp("fast") / "clone")
     for part in ("prometheus", "alertmanager"):
         shutil.rmtree(folder / part)
     scale_tree(ROOT, folder, FACTOR)
-    token = folder / "slack-token"
-    token.touch(0o600)
-    token.write_text(TOKEN)
-    os.chown(token, 1000, 1000)  # a user's own file, which nobody else may read
     more = {
-        "SLACK_TOKEN_FILE": str(token),
         "SLACK_CHANNEL": "#ops",
         "HEALTH_INTERVAL": "1s",
         "HEALTH_INTERVAL_EARLY": "1s",
         "COMPOSE_PROFILES": "demo",
         "ALERTMANAGER_MAINTENANCE": "1s",
     }
-    with Project(built[0], folder, more=more) as project, BridgeSlack(gateway(built[0], project.network)) as slack:
-        project.settings["SLACK_API_URL"] = slack.url
-        project.run("up", "--detach", "--wait", "--wait-timeout", "120")
-        yield project
+    with Demo(built[0], folder, more=more) as project:
+        project.settings["COMPOSE_FILE"] += f":{scale_services(folder)}"
+        host = gateway(built[0], project.network)
+        with FakeSlack(("#ops",), host=host) as project.slack, Outside(host) as project.outside:
+            project.settings["SLACK_API_URL"] = project.slack.url
+            for name, secret in (("SLACK_TOKEN", TOKEN), ("HEARTBEAT_URL", project.outside.url)):
+                file = folder / name.lower()
+                file.touch(0o600)
+                file.write_text(secret)
+                os.chown(file, 1000, 1000)  # a user's own file, which nobody else may read
+                project.settings[f"{name}_FILE"] = str(file)
+            project.run("up", "--detach", "--wait", "--wait-timeout", "120")
+            yield project
+
+
+def scale_services(folder: Path) -> str:
+    """Write an override with the times that no file under prometheus/ and alertmanager/ holds; return its name."""
+    shipped = yaml.safe_load((folder / "docker-compose.yml").read_text())["services"]
+    # the settings' defaults are 5m and 1m; Prometheus' own is 1m
+    beats = r"/^watchdog:/a\  silent_after: 20s\n  heartbeat_interval: 1s"
+    relay = f"sed '{beats}' /etc/hostwatch/relay.yml >/tmp/relay.yml; exec hostwatch relay --config /tmp/relay.yml"
+    services = {
+        "prometheus": {"command": [*shipped["prometheus"]["command"], "--rules.alert.resend-delay=4s"]},
+        "relay": {"entrypoint": ["sh", "-c", relay], "command": []},
+    }
+    (folder / "times.yml").write_text(yaml.safe_dump({"services": services}))
+    return "times.yml"
 
 
 def jobs_up(project: Project) -> dict[tuple[str, str], str]:
@@ -362,7 +370,7 @@ def test_host_seen_from_a_container_is_the_host(shipped: Project, beside: Child)
             assert first[series] <= value <= last[series], series
 
 
-def test_containers_are_seen_through_the_proxy_and_nothing_else_passes(fast: Project) -> None:
+def test_containers_are_seen_through_the_proxy_and_nothing_else_passes(fast: Demo) -> None:
     def names() -> set[str]:
         found = fast.query(
             'host_container_info{instance="localhost"} and on(name) host_container_state{state="running"} == 1'
@@ -393,7 +401,7 @@ REQUESTS = {
 # -- the demo ---------------------------------------------------------------------------------------------------------
 
 
-def test_demo_is_a_fleet_with_environments_and_things_that_fail(fast: Project) -> None:
+def test_demo_is_a_fleet_with_environments_and_things_that_fail(fast: Demo) -> None:
     wanted = {(job, "localhost") for job in JOBS} | {("node", name) for name in DEMO}
     until(lambda: {key for key, up in jobs_up(fast).items() if up == "1"} == wanted, "all up", seconds=LONG)
     found = {row["metric"]["instance"]: row["metric"]["environment"] for row in fast.query('up{environment!=""}')}
@@ -410,7 +418,7 @@ DEMO = {"dev-app-1": "development", "staging-api-1": "staging", "production-auth
 
 
 @pytest.mark.measured
-def test_killed_container_is_told_within_the_rule_s_time(fast: Project) -> None:
+def test_killed_container_is_told_within_the_rule_s_time(fast: Demo) -> None:
     """The rule looks at a minute and waits for half of one; then come group_wait, two scrapes and two seconds."""
     name = fast.container("demo-victim")
     # with one in the group already this were a change of it, told after group_interval; a host that was down mutes it
@@ -433,6 +441,36 @@ def test_killed_container_is_told_within_the_rule_s_time(fast: Project) -> None:
     slow = max(before, slowness(fast.engine))
     print(f"told after {took:.1f} s of {limit:.1f} s, on a machine {slow:.1f} times as slow as a quiet one")
     assert took <= limit * slow
+
+
+# -- drills -----------------------------------------------------------------------------------------------------------
+
+# what needs no root, no engine and no program that the image lacks
+DRILLS = {
+    *("service-stopped", "service-hung", "service-slow", "check-impossible", "process-group-killed"),
+    *("services-api-down", "instances-unhealthy", "exporter-killed", "exporter-hung", "target-removed"),
+    *("settings-broken", "series-flood", "slack-down", "queue-old", "vault-sealed", "webhook-unreadable"),
+}
+
+
+def test_every_drill_of_the_stack_s_own_service_is_proven(fast: Demo) -> None:
+    """Broken in a container, scraped, fired, told in Slack with DRILL, ended and told again; nothing is left."""
+    rules = json.loads(fast.get("prometheus", "/api/v1/rules?type=alert"))["data"]["groups"]
+    # the demo has things that fail
+    ignored = [f"--ignore-alert={rule['name']}" for group in rules for rule in group["rules"]]
+    drill = ("run", "--rm", "--no-TTY", "drill", "--max-load=1000", *ignored)
+    done = fast.call(*drill, "run", "--all", "--yes", "--json", f"--at-once={len(DRILLS)}", seconds=600)
+    assert done.returncode in {0, 2}, done.stderr[-5000:]
+    found = {one["drill"]: one for one in json.loads(done.stdout)}
+    for one in found.values():
+        print(one["verdict"], one["drill"], one["reason"])
+    assert set(found) >= DRILLS, done.stderr[-5000:]
+    # how late something may be is a measurement, and this machine is shared
+    assert {one["verdict"] for one in found.values()} <= {"proven", "late"}
+    told = [one.text for one in fast.slack.shown("#ops") if "DRILL" in one.text]
+    assert len(told) >= len(DRILLS)
+    assert "nothing to undo" in fast.run(*drill, "halt")
+    assert "hostwatch-drill" not in fast.engine.run("exec", fast.container("prometheus"), "find", "/etc/prometheus")
 
 
 # -- every part is killed ---------------------------------------------------------------------------------------------
@@ -515,12 +553,62 @@ KEPT: dict[str, Callable[[Project], contextlib.AbstractContextManager[None]]] = 
 
 
 @pytest.mark.parametrize("service", PARTS)
-def test_killed_part_comes_back_with_its_data(fast: Project, service: str) -> None:
+def test_killed_part_comes_back_with_its_data(fast: Demo, service: str) -> None:
     with KEPT.get(service, lambda _: contextlib.nullcontext())(fast):
         killed(fast, service)
 
 
-def test_exporter_that_stays_away_is_told_and_resolved_when_it_is_back(fast: Project) -> None:
+# a heartbeat a second is expected
+ENDED_SECONDS = 10.0
+
+
+@pytest.mark.parametrize("service", ["relay", "alertmanager", "prometheus"])
+def test_heartbeat_ends_while_a_part_of_the_pipeline_stays_down(fast: Demo, service: str) -> None:
+    until(lambda: fast.outside.quiet_seconds < 2, "a heartbeat", seconds=LONG, every=0.2)
+    silences = len(silences_told(fast))
+    fast.engine.run("kill", fast.container(service))
+    try:
+        until(lambda: fast.outside.quiet_seconds > ENDED_SECONDS, "no heartbeat", seconds=LONG, every=0.2)
+        if service != "relay":  # which tells it itself, too
+            until(lambda: len(silences_told(fast)) > silences, "the silence in Slack", seconds=LONG, every=0.2)
+    finally:
+        fast.run("start", service)
+    until(lambda: fast.outside.quiet_seconds < 2, "a heartbeat again", seconds=LONG, every=0.2)
+
+
+def silences_told(project: Demo) -> list[str]:
+    """Return what Slack shows of the pipeline's silence, each time it was told."""
+    shown = (json.dumps([one.text, one.attachments]) for one in project.slack.shown("#ops"))
+    return [text for text in shown if "Watchdog" in text]
+
+
+def test_parts_that_stay_down_are_told_by_name(fast: Demo) -> None:
+    """Nobody would notice before Slack's token is renewed, or somebody looks for a dashboard."""
+    names = {service: fast.container(service) for service in ("vault", "vault-seed", "grafana")}
+    fast.engine.run("kill", *names.values())
+    try:
+        for name in names.values():
+            until(lambda name=name: has_message(fast, "ContainerFailed", name), name, seconds=LONG, every=0.2)
+    finally:
+        fast.run("start", *names)
+    until(lambda: all(fast.is_healthy(service) for service in names), "all back", seconds=LONG, every=0.2)
+
+
+def test_proxy_that_stays_down_is_told_since_containers_are_not_seen(fast: Demo) -> None:
+    fast.engine.run("kill", fast.container("docker-proxy"))
+    try:
+        until(lambda: has_message(fast, "CollectorFailing", "containers"), "the message", seconds=LONG, every=0.2)
+    finally:
+        fast.run("start", "docker-proxy")
+    until(
+        lambda: has_message(fast, "CollectorFailing", "containers", state="resolved"),
+        "it ends",
+        seconds=LONG,
+        every=0.2,
+    )
+
+
+def test_exporter_that_stays_away_is_told_and_resolved_when_it_is_back(fast: Demo) -> None:
     fast.run("stop", "--timeout", "1", "exporter")
     until(lambda: has_message(fast, "HostDown", "localhost"), "the message", seconds=LONG, every=0.2)
     fast.run("start", "exporter")
@@ -530,19 +618,20 @@ def test_exporter_that_stays_away_is_told_and_resolved_when_it_is_back(fast: Pro
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_slack_token_goes_through_vault_and_reaches_slack(fast: Project) -> None:
+def test_slack_token_goes_through_vault_and_reaches_slack(fast: Demo) -> None:
     until(lambda: json.loads(project_status(fast)).get("token", {}).get("ok"), "a token in force", seconds=LONG)
     status = json.loads(project_status(fast))
     assert status["mode"] == "slack"
     assert "Vault" in status["token"]["text"]
 
 
-def test_no_secret_is_in_any_place_where_others_look(fast: Project) -> None:
+def test_no_secret_is_in_any_place_where_others_look(fast: Demo) -> None:
     """Inspect, history, logs, environment: none but Grafana's password, once, in the log of init."""
     password = shown_password(fast)
     secrets = {
         "relay token": read(fast, "relay", "/etc/hostwatch/relay-token").strip(),
         "Slack token": TOKEN,
+        "heartbeat": fast.outside.secret,
         "root token": read(fast, "vault", "/run/vault/.vault-token"),
         "secret_id": read(fast, "relay", "/run/approle/secret-id"),
         "password": password,
@@ -564,7 +653,7 @@ def test_no_secret_is_in_any_place_where_others_look(fast: Project) -> None:
         assert not [place for place, text in places.items() if secret in text], kind
 
 
-def test_readers_of_the_secrets_are_those_who_need_them(fast: Project) -> None:
+def test_readers_of_the_secrets_are_those_who_need_them(fast: Demo) -> None:
     """A file belongs to one user, and is in one service's volume."""
     look = "stat --format='%a %u:%g' /etc/hostwatch/relay-token /run/approle/secret-id"
     assert fast.engine.run("exec", fast.container("relay"), "sh", "-c", look).split("\n")[:2] == [

@@ -17,6 +17,9 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BIN = Path(sys.executable).parent
 ONE_SHOT = "init"
+# for `docker compose run`: it ends by itself
+COMMAND = "drill"
+DEMO = {name for name in SERVICES if name.startswith("demo-")}
 # the engine's socket and the files of others belong to root; neither has a network
 AS_ROOT = {"init", "docker-proxy"}
 
@@ -46,7 +49,9 @@ def test_schema_of_compose_finds_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs("compose")
-@pytest.mark.parametrize("profiles", [(), ("--profile", "demo")], ids=["plain", "demo"])
+@pytest.mark.parametrize(
+    "profiles", [(), ("--profile", "demo"), ("--profile", "drill")], ids=["plain", "demo", "drill"]
+)
 def test_compose_reads_it_without_a_word(profiles: tuple[str, ...]) -> None:
     assert checked(PLUGINS / "docker-compose", "-f", "docker-compose.yml", *profiles, "config", "--quiet") == ""
 
@@ -96,10 +101,10 @@ def test_container_takes_no_more_than_its_share(name: str) -> None:
     assert service.get("restart", "no") == ("unless-stopped" if name in LASTING else "no")
 
 
-LASTING = set(SERVICES) - {ONE_SHOT, "demo-exits", "demo-victim"}
+LASTING = set(SERVICES) - {ONE_SHOT, COMMAND, "demo-exits", "demo-victim"}
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if not name.startswith("demo-") and name != ONE_SHOT])
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in DEMO | {ONE_SHOT, COMMAND}])
 def test_service_says_whether_it_is_healthy_and_starts_after_what_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["healthcheck"]["test"]

@@ -97,18 +97,29 @@ class Project:
 
     def run(self, *arguments: str, seconds: float = 180) -> str:
         """Return what `docker compose ARGUMENTS...` prints. Raises EngineError when it fails or takes longer."""
-        command = [str(PLUGINS / "docker-compose"), *arguments]
-        environ = {**self.engine.environment, **self.settings, "PATH": PATH, "BUILDX_CONFIG": f"{self.folder}/.buildx"}
-        try:
-            done = subprocess.run(
-                command, cwd=self.folder, env=environ, check=False, capture_output=True, text=True, timeout=seconds
-            )
-        except subprocess.TimeoutExpired as err:
-            raise EngineError(f"compose {' '.join(arguments)} took more than {seconds} s\n{self.state()}") from err
+        done = self.call(*arguments, seconds=seconds)
         if done.returncode != 0:
             said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
             raise EngineError(f"compose {' '.join(arguments)} exited with {done.returncode}: {said}\n{self.state()}")
         return done.stdout + done.stderr
+
+    def call(self, *arguments: str, seconds: float = 180) -> "subprocess.CompletedProcess[str]":
+        """Return how `docker compose ARGUMENTS...` ended. Raises EngineError when it takes longer."""
+        command = [str(PLUGINS / "docker-compose"), *arguments]
+        environ = {**self.engine.environment, **self.settings, "PATH": PATH, "BUILDX_CONFIG": f"{self.folder}/.buildx"}
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired as err:
+            raise EngineError(f"compose {' '.join(arguments)} took more than {seconds} s\n{self.state()}") from err
 
     def state(self) -> str:
         """Return the containers and what they said last, for an error."""

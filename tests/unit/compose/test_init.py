@@ -12,7 +12,7 @@ from exporter.relay.settings import Relay
 from exporter.settings import load
 
 SHIPPED = Path(__file__).resolve().parents[3] / "alertmanager" / "alertmanager.yml"
-VOLUMES = ("secrets", "relay", "alertmanager", "grafana", "targets", "vault", "vault-seed", "approle")
+VOLUMES = ("secrets", "relay", "alertmanager", "grafana", "targets", "vault", "vault-seed", "approle", "drills")
 
 
 @pytest.fixture
