@@ -1,16 +1,20 @@
 """The playbooks against three machines, a Prometheus and an Alertmanager: rolled out, broken in each way, repaired."""
 
 import json
+import os
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
 import pytest
 
+from exporter.drills.ledger import File, Head, Ledger
 from tests.support import debian13
 from tests.support.certificates import Authority
 from tests.support.engine import Engine
+from tests.support.fake_vault import FakeVault
 from tests.support.fleet_machines import MONITOR, FleetMachines
 from tests.support.playbooks import Playbooks, Run, wait_until
 
@@ -55,6 +59,18 @@ class World:
         look = "find / /opt -xdev -cnewer /run/before-the-dry-run -not -type d"
         skipped = "^/(home/ops/.ansible|proc|run|tmp|var/(tmp|log|lib/(sudo|systemd|private)))/|^/etc/resolv.conf$"
         return self.fleet[name].exec("sh", "-c", f"{look} | grep -Ev '{skipped}'; getent passwd hostwatch; true")
+
+    def deploy_monitoring(self, tree: Path, **more: object) -> Run:
+        """Put a tree's rules, routes and relay in force beside the Prometheus that is there."""
+        self.fleet[MONITOR].copy(Path(str(debian13.find("promtool"))), "/usr/bin/promtool")
+        variables = {
+            "hostwatch_monitoring_source": str(tree),
+            "hostwatch_monitoring_packages": False,
+            "hostwatch_monitoring_scrape_interval": "5s",
+            "hostwatch_relay_token": "a-token-of-the-tests-0123456789",
+            **more,
+        }
+        return self.playbooks.run("deploy-monitoring.yml", **variables).good()
 
     def release(self, name: str, version: str, *changes: tuple[str, str, str]) -> str:
         """Return a tree of another version."""
@@ -320,6 +336,79 @@ def test_secrets_are_in_their_files_and_nowhere_else(world: World, tmp_path: Pat
     assert machine.exec("ls", "/etc/hostwatch").split() == ["exporter.yml"]
 
 
+# as docs/fleet.md shows them, but that the address is the test's
+FROM_FILE = "{{ lookup('ansible.builtin.file', 'PATH') }}"
+FROM_VAULT = (
+    "{{ (lookup('ansible.builtin.url', '%s/v1/secret/data/hostwatch/exporter', split_lines=false, use_proxy=false,"
+    " headers={'X-Vault-Token': lookup('ansible.builtin.env', 'VAULT_TOKEN')}) | from_json).data.data.%s }}"
+)
+
+
+def test_locked_machine_opens_to_prometheus_with_what_vault_holds(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is Vault's alone; certificates are files of the control machine; a wrong password is seen."""
+    playbooks, authority = world.playbooks, Authority(tmp_path / "authority")
+    pair = authority.issue("h1", [f"IP:{world.fleet.address('h1')}"])
+    password = "battery-staple-3c77"
+    with FakeVault() as vault:
+        vault.policies["hostwatch"].add("secret/data/hostwatch/exporter")
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+        vault.write("hostwatch/exporter", password=password, hash=hashed)
+        login = json.dumps({"role_id": vault.role.role_id, "secret_id": vault.new_secret_id()}).encode()
+        with urllib.request.urlopen(f"{vault.address}/v1/auth/approle/login", login, timeout=10) as answer:
+            monkeypatch.setenv("VAULT_TOKEN", json.load(answer)["auth"]["client_token"])
+        secret = {key: FROM_VAULT % (vault.address, key) for key in ("password", "hash")}
+        locks = {
+            "hostwatch_exporter_tls_certificate": FROM_FILE.replace("PATH", str(pair.certificate)),
+            "hostwatch_exporter_tls_key": FROM_FILE.replace("PATH", str(pair.key)),
+            "hostwatch_exporter_users": {"prometheus": secret["hash"]},
+            "hostwatch_exporter_verify_user": "prometheus",
+            "hostwatch_exporter_verify_password": secret["password"],
+        }
+        access = {
+            "hostwatch_monitoring_node_access": {
+                "tls_config": {"ca_file": "exporters-ca.crt"},
+                "basic_auth": {"username": "prometheus", "password_file": "exporters-password"},
+            },
+            "hostwatch_monitoring_secrets": {
+                "exporters-ca.crt": authority.certificate.read_text(),
+                "exporters-password": secret["password"],
+            },
+        }
+        try:
+            world.deploy_monitoring(playbooks.tree, **access)
+            playbooks.roll_out("--limit", "h1", **locks).good()
+            assert playbooks.query('up{job="node",instance="h1"} == 1')
+            assert "https" in world.fleet[MONITOR].exec("cat", "/etc/prometheus/targets/node/h1.yml")
+            with pytest.raises(OSError, match=r"\S"):
+                playbooks.page("h1")  # without TLS
+            before = playbooks.state("h1")
+            wrong = {**locks, "hostwatch_exporter_verify_password": "guessed"}
+            run = playbooks.roll_out("--limit", "h1", "--tags", "verify", **wrong)
+            assert run.code != 0
+            assert "401" in run.reason, run.text[-3000:]
+            assert playbooks.state("h1") == before
+        finally:
+            world.deploy_monitoring(playbooks.tree)
+            playbooks.roll_out("--limit", "h1").good()
+    assert playbooks.query('up{job="node",instance="h1"} == 1')
+
+
+def drill_of_before_the_boot_is_undone(world: World) -> bool:
+    """Leave on the monitoring machine what a drill left that lost power, and start what a boot starts."""
+    monitor, folder = world.fleet[MONITOR], "/var/lib/hostwatch/drills"
+    target = "/etc/prometheus/targets/node/hostwatch-drill-left.yml"
+    kept = world.playbooks.folder / "drills"
+    kept.mkdir()
+    Ledger(kept / "left.ledger", Head("left", os.getpid(), 1, "another boot")).add(File(target))
+    monitor.exec("sh", "-c", f"mkdir -p {folder}; echo '[]' >{target}")
+    monitor.copy(kept / "left.ledger", f"{folder}/left.ledger")
+    assert monitor.exec("systemctl", "is-enabled", "hostwatch-drill-halt").strip() == "enabled"
+    monitor.exec("systemctl", "start", "hostwatch-drill-halt")
+    return monitor.exec("sh", "-c", f"ls {target} {folder}/*.ledger 2>/dev/null || true") == ""
+
+
 def test_vanished_lost_and_removed_machines(world: World) -> None:
     """Vanished: HostDown. File of targets lost: HostMissing. Removed by the playbook: neither, and no trace."""
     playbooks, monitor = world.playbooks, world.fleet[MONITOR]
@@ -327,17 +416,11 @@ def test_vanished_lost_and_removed_machines(world: World) -> None:
         "quick", ("prometheus/rules/hosts.yml", "[1m]", "[10s]"), ("prometheus/rules/hosts.yml", "for: 1m", "for: 5s"),
         ("prometheus/rules/hosts.yml", "for: 5m", "for: 5s"), ("prometheus/rules/hosts.yml", "[10m]", "[20s]"),
     )  # fmt: skip
-    monitoring = {
-        "hostwatch_monitoring_source": str(tree),
-        "hostwatch_monitoring_packages": False,
-        "hostwatch_monitoring_scrape_interval": "5s",
-        "hostwatch_relay_token": "a-token-of-the-tests-0123456789",
-    }
     own = str(playbooks.write_inventory("monitor.yml", {MONITOR: {}}))
-    monitor.copy(Path(str(debian13.find("promtool"))), "/usr/bin/promtool")
-    playbooks.run("deploy-monitoring.yml", **monitoring).good()
-    again = playbooks.run("deploy-monitoring.yml", **monitoring).good()
+    world.deploy_monitoring(tree)
+    again = world.deploy_monitoring(tree)
     assert again.changed == {MONITOR: 0}, again.text
+    assert drill_of_before_the_boot_is_undone(world)
     playbooks.roll_out("-i", own).good()
 
     def firing() -> set[tuple[str, str]]:
