@@ -26,7 +26,8 @@ SERVICE_INSTANCES: Final = Family(
     "host_api_service_instances",
     "gauge",
     "Instances of a service; unhealthy is CPU or memory at or above its threshold, unknown one that was of this "
-    "service when it last answered and did not answer now.",
+    "service when it last answered and did not answer now. A service that is listed no more has 0 until the next "
+    "start.",
     ("api", "api_service", "health"),
 )
 CPU: Final = Family("host_api_instance_cpu_ratio", "gauge", "CPU in use as the API tells it, 0 to 1.", _BY_INSTANCE)

@@ -61,6 +61,8 @@ class Watched:
         self._last_at = 0.0
         self._services: dict[str, str] = {}
         """The service of each instance that is listed, when it last answered."""
+        self._known: dict[str, None] = {}
+        """Every service that was ever listed, in that order: one that lost its last instance has none, and says so."""
         self._told: Kind | Literal["ok", "broken"] = "ok"
         """What was logged last: why there is no list, or how the instances are."""
 
@@ -110,6 +112,10 @@ class Watched:
         self.up = self._judge(poll)
         known = {broken.ip: self._services[broken.ip] for broken in poll.broken if broken.ip in self._services}
         self._services = known | {one.ip: one.service for one in poll.instances}
+        for one in poll.instances:
+            # names are the API's: no more of them than of instances
+            if len(self._known) < self.settings.max_instances:
+                self._known[one.service] = None
         self._last, self._last_at = poll, self._clock()
         now: Literal["ok", "broken"] = "broken" if poll.broken else "ok"
         if now != self._told and now == "ok":
@@ -126,10 +132,15 @@ class Watched:
         return False if any(broken.kind.was_asked for broken in poll.broken) else None
 
     def services(self) -> dict[str, Counter[str]]:
-        """Return how many instances of each service are in which health, by the last complete poll."""
+        """Return how many instances of each service are in which health, by the last complete poll.
+
+        A service that is listed no more has 0; there is none at all before a poll, and after polls that failed.
+        """
         poll = self.poll
-        out: dict[str, Counter[str]] = {}
-        for service, health in () if poll is None else self._healths(poll):
+        if poll is None:
+            return {}
+        out = {service: Counter({HEALTHY: 0, UNHEALTHY: 0}) for service in self._known}
+        for service, health in self._healths(poll):
             out.setdefault(service, Counter({HEALTHY: 0, UNHEALTHY: 0}))[health] += 1
         return out
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.fleet.errors import FetchError, Kind
 from exporter.fleet.services_api import Broken, Instance, Poll
 from exporter.probes.services_api import ServicesApis
+from exporter.probes.services_watch import Watched
 from exporter.settings.services_api import ServicesApiSettings
 from exporter.settings.values import Duration
 from tests.support.services_api import Fault, MockApi, instance, services_api
@@ -115,6 +116,8 @@ def test_broken_instance_is_unknown_in_its_service_and_one_that_is_gone_is_not()
         ("service_instances", "Users", "healthy"): 1,
         ("service_instances", "Users", "unhealthy"): 0,
         ("service_instances", "Users", "unknown"): 1,
+        ("service_instances", "Auth", "healthy"): 0,
+        ("service_instances", "Auth", "unhealthy"): 0,
     }
     assert [key for key in rows if key[0] == "instance_cpu_ratio"] == [("instance_cpu_ratio", A, "Users")]
     assert rows["instances",] == 5
@@ -124,6 +127,25 @@ def test_broken_instance_is_unknown_in_its_service_and_one_that_is_gone_is_not()
         "gone": 1,
         "too_many_instances": 2,
     }
+
+
+def test_service_that_lost_its_last_instance_has_none_until_it_is_back() -> None:
+    """Else its alert would end just when nothing of it is left."""
+    alone = Poll((Instance(A, "Users", 0.5, 0.5),), ())
+    shown = ("service_instances", "Users", "healthy"), ("service_instances", "Auth", "unhealthy")
+    counts = []
+    for seconds in (1, 31, 61, 91):
+        rows = play(FakeReader(GOOD, alone, Poll((), ()), GOOD), seconds)
+        counts.append(tuple(rows[key] for key in shown))
+    assert counts == [(1, 1), (1, 0), (0, 0), (1, 1)]
+
+
+def test_names_of_services_are_remembered_up_to_a_limit() -> None:
+    polls = [Poll((Instance(A, f"Service{number}", 0.5, 0.5),), ()) for number in range(5)]
+    watched = Watched(ServicesApiSettings(name="cloud", url="192.0.2.1:80", max_instances=3))
+    for poll in polls:
+        watched._succeed(poll)
+    assert list(watched.services()) == ["Service0", "Service1", "Service2", "Service4"]
 
 
 def test_broken_instance_keeps_its_service_for_as_long_as_it_is_listed() -> None:
