@@ -35,9 +35,14 @@ def _read(db: sqlite3.Connection) -> None:
 
 
 async def ask(listener: socket.socket) -> None:
-    """Ask the server behind a socket that listens how it is. Raises NotWellError, or OSError where it takes none."""
-    host, port, *_ = alive.own_address(listener)
-    reader, writer = await asyncio.open_connection(host, port)
+    """Ask the server behind a socket that listens how it is. Raises NotWellError, or OSError where it takes none.
+
+    Returns where this machine has no way to ask, too.
+    """
+    client = await alive.reach((listener,))
+    if client is None:
+        return
+    reader, writer = await asyncio.open_connection(sock=client)
     try:
         writer.write(_REQUEST)
         answer = await reader.readline()

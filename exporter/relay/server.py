@@ -37,9 +37,9 @@ def listen(address: str) -> socket.socket:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    if not host:
+    if not host and socket.has_dualstack_ipv6():
         return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
-    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, _, _, _, where = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(where[:2], family=family, backlog=1024)
 
 

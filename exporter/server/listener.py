@@ -62,13 +62,13 @@ class Server:
             raise ListenError(f"cannot listen on {host or '*'}:{port}: {cause}; another port: --listen") from err
         for sock in self._listener.sockets:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return int(self._listener.sockets[0].getsockname()[1])
+        return int(self.listening_sockets[0].getsockname()[1])
 
     @property
-    def listening_socket(self) -> socket.socket | None:
-        """The socket that listens, the first of several; None where none does."""
+    def listening_sockets(self) -> tuple[socket.socket, ...]:
+        """The sockets that listen, those of IPv4 first; none before and after."""
         sockets = () if self._listener is None else self._listener.sockets
-        return sockets[0] if sockets else None
+        return tuple(sorted(sockets, key=lambda one: one.family != socket.AF_INET))
 
     def _noted(self, make: "Callable[[], asyncio.BufferedProtocol]") -> "Callable[[], asyncio.BufferedProtocol]":
         """Return `make`, which is called for each connection that is accepted, with a note of that."""

@@ -23,8 +23,8 @@ async def prove(
 
     A collector that hangs is no reason to begin anew: it costs its own rows, and a new process would hang the same way.
     """
-    patience, listener = notifier.watchdog_seconds, server.listening_socket
-    if patience is None or listener is None:
+    patience, listeners = notifier.watchdog_seconds, server.listening_sockets
+    if patience is None or not listeners:
         return
     seconds = patience * alive.WITHIN / 2
 
@@ -33,6 +33,6 @@ async def prove(
             raise alive.NotWellError("every collector fails in a scrape of ourselves")
 
     async def accept() -> None:
-        await alive.connect(listener, server.accepted)
+        await alive.connect(listeners, server.accepted)
 
     await alive.prove(notifier, (scrape, accept), status)

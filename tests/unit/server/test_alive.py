@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from exporter.server.notify import Notifier
 from exporter.settings.exporter import Http
 from tests.support import virtual_time
 from tests.support.exporter import echo
+from tests.support.network import network
 from tests.support.notify_socket import Message, NotifySocket
 
 PATIENCE = 30.0
@@ -113,9 +115,9 @@ def test_a_server_that_accepts_is_seen_to(host: str) -> None:
     async def main() -> None:
         server = Server(echo, Http())
         await server.listen(host, 0)
-        assert server.listening_socket is not None
+        assert server.listening_sockets
         for _ in range(3):
-            await asyncio.wait_for(alive.connect(server.listening_socket, server.accepted), 30)
+            await asyncio.wait_for(alive.connect(server.listening_sockets, server.accepted), 30)
         await server.stop(1)
 
     asyncio.run(main())
@@ -124,7 +126,7 @@ def test_a_server_that_accepts_is_seen_to(host: str) -> None:
 def test_one_that_listens_and_does_not_accept_is_not_taken_for_alive() -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(TimeoutError):
-            await asyncio.wait_for(alive.connect(listener, asyncio.Event()), 0.05)
+            await asyncio.wait_for(alive.connect([listener], asyncio.Event()), 0.05)
 
     asyncio.run(main())
 
@@ -134,6 +136,39 @@ def test_one_that_is_closed_is_not_either() -> None:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             with pytest.raises(ConnectionRefusedError):
-                await asyncio.wait_for(alive.connect(listener, asyncio.Event()), 30)
+                await asyncio.wait_for(alive.connect([listener], asyncio.Event()), 30)
 
     asyncio.run(main())
+
+
+# a machine whose loopback device has no IPv6 (net.ipv6.conf.lo.disable_ipv6): it can listen on `::` and not reach `::1`
+WITHOUT_IPV6 = """
+import asyncio, sys
+from exporter.relay import proof, server as relay
+from exporter.server import alive
+from exporter.server.listener import Server
+from exporter.settings.exporter import Http
+from tests.support.exporter import echo
+
+async def main():
+    server = Server(echo, Http())
+    await server.listen(sys.argv[1], 0)
+    await asyncio.wait_for(alive.connect(server.listening_sockets, server.accepted), 10)
+    await server.stop(1)
+    silent = relay.listen(f"{sys.argv[1]}:0" if sys.argv[1] != "::" else "[::]:0")
+    try:
+        await asyncio.wait_for(proof.ask(silent), 0.2)
+    except TimeoutError:
+        print("asked")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.needs("root", "ip")
+@pytest.mark.parametrize(("host", "said"), [("", "asked\n"), ("0.0.0.0", "asked\n"), ("::", "")], ids=["all", "4", "6"])
+def test_a_machine_without_ipv6_on_its_loopback_is_no_reason_to_begin_anew(host: str, said: str) -> None:
+    """Found on a real machine: whichever of two sockets came first decided whether it was killed every half minute."""
+    with network() as inside:
+        inside.set("ipv6/conf/all/disable_ipv6", "1")
+        assert inside.run(sys.executable, "-c", WITHOUT_IPV6, host) == said
