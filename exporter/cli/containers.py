@@ -15,6 +15,7 @@ from exporter.cli.views import (
     TableOptions,
     arranged,
     arrangement,
+    draw,
     fetched,
     need_rich,
     page_fields,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from exporter.fleet.containers import Container, Containers
 
 _TONES: Final = ("bad", "unsure", "unsure", "good")
-_ENDED: Final = frozenset({"exited", "dead"})
 
 
 @click.command()
@@ -67,7 +67,7 @@ def containers(**given: Any) -> None:  # noqa: ANN401 -- as click gives them
     """  # fmt: skip
     from exporter.fleet.containers import fetch_containers
 
-    options = TableOptions(*(given[name] for name in ("sort", "filters", "limit", "page", "as_json")))
+    options = TableOptions.of(given)
     to_html: Path | None = given["html"]
     if to_html is not None and any((*options._replace(page=0), given["exited"], given["environment"])):
         fail("--html: expected no option of tables beside it: the pages show everything", USAGE_ERROR)
@@ -111,7 +111,7 @@ def _show(found: "Containers", exited: bool, how: Arranged, options: TableOption
     from exporter.fleet.moments import rfc3339
 
     columns = _columns()
-    rows = arranged([one for one in found.containers if not exited or one.state in _ENDED], columns, how)
+    rows = arranged([one for one in found.containers if not exited or one.has_ended], columns, how)
     shown, page = page_of(rows, options.limit, options.page)
     if options.as_json:
         listed = {**page_fields(page), "rows": [_fields(one) for one in shown]}
@@ -119,23 +119,10 @@ def _show(found: "Containers", exited: bool, how: Arranged, options: TableOption
         write_json({"at": rfc3339(found.at), "faults": list(found.faults), "silent_hosts": silent, **listed})
     else:
         words = f"{len(rows)} containers{_failures(rows)}." if rows else "No containers."
-        _draw(found, shown, columns, f"{words} {page_words(page)}".strip())
+        notes = [(f"{host.environment} {host.host}: {host.reason}", "unsure") for host in found.silent]
+        draw(shown, columns, (words, page_words(page)), [*notes, *((fault, "bad") for fault in found.faults)])
     if found.silent or any(one.trouble < 2 for one in rows):
         sys.exit(UNHEALTHY)
-
-
-def _draw(found: "Containers", rows: "Sequence[Container]", columns: "Sequence[Column[Container]]", below: str) -> None:
-    from exporter.fleet.columns import plain
-    from exporter.fleet.tables import console_for, say, show, table_of
-
-    console = console_for()
-    if rows:
-        show(console, table_of(rows, columns))
-    say(console, below)
-    for host in found.silent:
-        say(console, plain(f"{host.environment} {host.host}: {host.reason}"), "unsure")
-    for fault in found.faults:
-        say(console, plain(fault), "bad")
 
 
 def _failures(rows: "Sequence[Container]") -> str:

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from exporter.cli.common import FILE, USAGE_ERROR, duration, fail
+from exporter.cli.common import FILE, USAGE_ERROR, access_of, duration, fail
 
 if TYPE_CHECKING:
-    from exporter.clients.http_get import Access
     from exporter.doctor import Finding, Parts
     from exporter.doctor.files import Files
     from exporter.doctor.place import Place
@@ -37,9 +36,9 @@ _MARKS: Final = {"ok": ("ok", "green"), "skipped": ("-", "cyan"), "warning": ("!
 @click.option("--relay", metavar="URL", help=f"[default: {_USUAL['relay']}, if something listens]")
 @click.option("--grafana", metavar="URL", help=f"[default: {_USUAL['grafana']}, if something listens]")
 @click.option("--username", default="", help="For an exporter that asks for one.")
-@click.option("--password-file", type=FILE, help="Holds the password for the exporter.")
+@click.option("--password-file", type=FILE, help="Its first line is the password for the exporter.")
 @click.option("--ca-file", type=FILE, help="The authority that signed the exporter's certificate.")
-@click.option("--grafana-password-file", type=FILE, help="Holds the password of Grafana's user admin.")
+@click.option("--grafana-password-file", type=FILE, help="Its first line is the password of Grafana's user admin.")
 @click.option("--only", type=click.Choice(_PARTS), multiple=True, help="Look at this part alone; can be repeated.")
 @click.option(
     "--timeout", metavar="DURATION", callback=duration, default="10s", show_default=True, help="For each request."
@@ -132,7 +131,7 @@ def _place(name: str, given: dict[str, Any]) -> "Place":
     url = _address(name, given[name])
     access = Access()
     if name == "grafana" and given["grafana_password_file"]:
-        access = _access("admin", given["grafana_password_file"], None)
+        access = access_of("admin", given["grafana_password_file"], None, "--grafana-password-file")
     return Place(str(url or _USUAL[name]), url is not None, given["timeout"], access)
 
 
@@ -154,7 +153,7 @@ def _exporter(files: "Files", given: dict[str, Any]) -> "Place":
     from exporter.doctor.place import Place
 
     url = _address("exporter", given["exporter"]) or _listens(files)
-    access = _access(str(given["username"]), given["password_file"], given["ca_file"])
+    access = access_of(given["username"], given["password_file"], given["ca_file"])
     return Place(str(url), given["exporter"] is not None, given["timeout"], access)
 
 
@@ -174,20 +173,3 @@ def _listens(files: "Files") -> str:
     host, port = parse_address(settings.listen)
     host = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _access(username: str, password_file: object, ca_file: object) -> "Access":
-    from exporter.clients.http_get import Access, GetError, tls_context
-    from exporter.logs import Secret
-
-    password = None
-    if isinstance(password_file, Path):
-        try:
-            password = Secret(password_file.read_text().strip())
-        except (OSError, UnicodeDecodeError) as err:
-            fail(f"{password_file}: {getattr(err, 'strerror', None) or err}", USAGE_ERROR)
-    try:
-        tls = tls_context(str(ca_file)) if ca_file else None
-    except GetError as err:
-        fail(str(err), USAGE_ERROR)
-    return Access(username, password, tls)

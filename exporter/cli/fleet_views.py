@@ -13,6 +13,7 @@ from exporter.cli.views import (
     TableOptions,
     arranged,
     arrangement,
+    draw,
     fetched,
     need_rich,
     page_fields,
@@ -45,7 +46,7 @@ class FleetOptions(NamedTuple):
         from exporter.fleet.model import Thresholds
 
         limits = Thresholds(given["cpu_threshold"], given["memory_threshold"], given["disk_threshold"])
-        table = TableOptions(*(given[name] for name in ("sort", "filters", "limit", "page", "as_json")))
+        table = TableOptions.of(given)
         if server is not None:
             if given["prometheus"] is not None:
                 fail(f"expected a server or --prometheus, got both ({server} and {given['prometheus']})", USAGE_ERROR)
@@ -243,19 +244,11 @@ def _head(options: FleetOptions, snapshot: "Snapshot", statuses: "Sequence[Statu
 
 
 def _draw(rows: "Sequence[Any]", columns: "Sequence[Column[Any]]", below: Iterable[str], snapshot: "Snapshot") -> None:
-    from exporter.fleet.columns import plain, used
-    from exporter.fleet.tables import console_for, say, show, table_of
+    from exporter.fleet.columns import used
 
-    console = console_for()
-    if rows:
-        show(console, table_of(rows, used(columns, rows)))
-    words = " ".join(text for text in below if text)
-    if words:
-        say(console, plain(words))
-    if snapshot.left_out:
-        say(console, f"{snapshot.left_out} more were left out (--max-instances).", "unsure")
-    for fault in snapshot.faults:
-        say(console, plain(fault), "bad")
+    left = f"{snapshot.left_out} more were left out (--max-instances)."
+    notes = [(left, "unsure")] if snapshot.left_out else []
+    draw(rows, used(columns, rows), below, [*notes, *((fault, "bad") for fault in snapshot.faults)])
 
 
 def _tell_strays(strays: "Sequence[Row]") -> None:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from exporter.cli.common import USAGE_ERROR, duration, fail
+from exporter.cli.common import USAGE_ERROR, access_of, duration, fail
 
 if TYPE_CHECKING:
-    from exporter.clients.http_get import Access
     from exporter.fleet.asking import Asker
 
 DEFAULT_URL: Final = "http://localhost:9090"
-MAX_PASSWORD: Final = 4096
 
 _RATIO: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*(%?)", re.ASCII)
 
@@ -35,7 +33,7 @@ def prometheus_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options: tuple[Decorator, ...] = (
         click.option("--prometheus", metavar="URL", help=f"Where Prometheus is  [default: {DEFAULT_URL}]."),
         click.option("--username", metavar="NAME", help="For a Prometheus with a password."),
-        click.option("--password-file", type=click.Path(path_type=Path), help="Holds that password."),
+        click.option("--password-file", type=click.Path(path_type=Path), help="Its first line is that password."),
         click.option(
             "--ca-file", type=click.Path(path_type=Path), help="Authorities (PEM) that its certificate ends in."
         ),
@@ -80,33 +78,8 @@ def asker_of(given: Mapping[str, Any]) -> "Asker":
     """
     from exporter.fleet.asking import QUERY_SECONDS, Asker
 
-    access = _access_of(given["username"], given["password_file"], given["ca_file"])
+    if (given["username"] is None) is not (given["password_file"] is None):
+        fail("--username: expected --password-file beside it, and the other way round", USAGE_ERROR)
+    access = access_of(given["username"] or "", given["password_file"], given["ca_file"])
     seconds = QUERY_SECONDS if given["timeout"] is None else given["timeout"]
     return Asker(given["prometheus"] or DEFAULT_URL, access, given["concurrency"], seconds)
-
-
-def _access_of(username: str | None, password_file: Path | None, ca_file: Path | None) -> "Access":
-    from exporter.clients.http_get import Access, GetError, tls_context
-    from exporter.logs import Secret
-
-    if (username is None) is not (password_file is None):
-        fail("--username: expected --password-file beside it, and the other way round", USAGE_ERROR)
-    try:
-        password = None if password_file is None else Secret(_first_line(password_file))
-        tls = None if ca_file is None else tls_context(str(ca_file))
-    except (OSError, ValueError) as err:
-        fail(f"--password-file: {password_file}: {getattr(err, 'strerror', None) or err}", USAGE_ERROR)
-    except GetError as err:
-        fail(f"--ca-file: {err}", USAGE_ERROR)
-    return Access(username or "", password, tls)
-
-
-def _first_line(file: Path) -> str:
-    with file.open("rb") as opened:
-        data = opened.read(MAX_PASSWORD + 1)
-    if len(data) > MAX_PASSWORD:
-        raise ValueError(f"expected a password of {MAX_PASSWORD} bytes at most")
-    line = data.decode(errors="strict").split("\n", 1)[0].strip()
-    if not line:
-        raise ValueError("expected a password in its first line")
-    return line

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
@@ -32,6 +32,11 @@ class TableOptions(NamedTuple):
     limit: int | None
     page: int
     as_json: bool
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "TableOptions":
+        """Return what `table_options` made of a call."""
+        return cls(*(given[name] for name in ("sort", "filters", "limit", "page", "as_json")))
 
 
 class Arranged(NamedTuple):
@@ -147,3 +152,20 @@ def page_words(page: "Page") -> str:
         return ""
     more = f", --page {page.number + 1} for more" if page.number < page.pages else ""
     return f"Page {page.number} of {page.pages}{more}."
+
+
+def draw(
+    rows: Sequence[T], columns: "Sequence[Column[T]]", below: Iterable[str], notes: Iterable[tuple[str, str]]
+) -> None:
+    """Show a table, one line below it, and a line for each note: its text and tone."""
+    from exporter.fleet.columns import plain
+    from exporter.fleet.tables import console_for, say, show, table_of
+
+    console = console_for()
+    if rows:
+        show(console, table_of(rows, columns))
+    words = " ".join(text for text in below if text)
+    if words:
+        say(console, plain(words))
+    for text, tone in notes:
+        say(console, plain(text), tone)

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 
 from exporter.clients.prometheus import Sample
 from exporter.fleet.asking import Asker, ask_all
+from exporter.fleet.host_keys import Key, key_of, label_names
 from exporter.fleet.host_queries import quoted
 from exporter.fleet.model import Progress, SourceError, unseen
 
 NO_ENVIRONMENT: Final = "(none)"
 _ENDED: Final = frozenset({"exited", "dead"})
-_OWN_LABELS: Final = "name, image, state"
+# the labels of host_container_state that are not its target's
+_OWN_LABELS: Final = ("name", "image", "state")
 
 
 class Container(NamedTuple):
@@ -33,9 +35,14 @@ class Container(NamedTuple):
     """Of a running one with a health check: starting, healthy, unhealthy."""
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it has, well or not."""
+        return self.state in _ENDED
+
+    @property
     def has_failed(self) -> bool:
         """Whether it ended badly, or nobody knows how."""
-        return self.state in _ENDED and self.exit_code != 0
+        return self.has_ended and self.exit_code != 0
 
     @property
     def trouble(self) -> int:
@@ -44,12 +51,12 @@ class Container(NamedTuple):
             return 0
         if self.state == "restarting" or self.health == "unhealthy":
             return 1
-        return 2 if self.state in _ENDED else 3
+        return 2 if self.has_ended else 3
 
     @property
     def words(self) -> str:
         """The state as people read it: `exited (137)`, `running (unhealthy)`."""
-        more = self.exit_code if self.state in _ENDED else self.health
+        more = self.exit_code if self.has_ended else self.health
         return self.state if more is None else f"{self.state} ({more})"
 
 
@@ -80,7 +87,8 @@ class Containers(NamedTuple):
 def queries(job: str) -> dict[str, str]:
     """Return the query of every column by its name."""
     by = f"job={quoted(job)}"
-    count = f"count without ({_OWN_LABELS})"
+    own = ", ".join(_OWN_LABELS)
+    count = f"count without ({own})"
     running = f'host_container_state{{{by},state="running"}}'
     return {
         "state": f"host_container_state{{{by}}} == 1",
@@ -93,7 +101,7 @@ def queries(job: str) -> dict[str, str]:
         # hosts that do not answer, and those that had containers within the hour and tell of none now
         "down": f"up{{{by}}} == 0",
         "silent": f"{count} (present_over_time({running}[1h])) unless {count} ({running})",
-        "scraped": f"max without ({_OWN_LABELS}) (timestamp({running}))",
+        "scraped": f"max without ({own}) (timestamp({running}))",
     }
 
 
@@ -110,13 +118,16 @@ def fetch_containers(asker: Asker, job: str = "node", progress: Progress = unsee
 
 def assemble(answers: Mapping[str, Sequence[Sample]], at: float, faults: tuple[str, ...] = ()) -> Containers:
     """Return what the answers to `queries` say, asked at a moment."""
-    versions = {_key(sample): sample.labels.get("version") for sample in answers["info"]}
-    healths = {_key(sample): sample.labels.get("status") for sample in answers["health"]}
-    numbers = {name: _numbers(answers[name]) for name in ("exit_code", "created", "started", "finished")}
+    # the other columns have labels of their own, too: info has those that the settings want of containers
+    target = label_names(answers["state"], without=_OWN_LABELS)
+    names = (*target, "name")
+    versions = {key_of(sample.labels, names): sample.labels.get("version") for sample in answers["info"]}
+    healths = {key_of(sample.labels, names): sample.labels.get("status") for sample in answers["health"]}
+    numbers = {name: _numbers(answers[name], names) for name in ("exit_code", "created", "started", "finished")}
     found = []
     hosts: dict[str, set[str]] = {}
     for sample in answers["state"]:
-        key, labels = _key(sample), sample.labels
+        key, labels = key_of(sample.labels, names), sample.labels
         state = labels.get("state", "")
         code = numbers["exit_code"].get(key)
         environment, host = _place(sample)
@@ -124,14 +135,14 @@ def assemble(answers: Mapping[str, Sequence[Sample]], at: float, faults: tuple[s
         since = numbers["finished" if state in _ENDED else "created" if state == "created" else "started"].get(key)
         found.append(
             Container(
-                environment, host, key[1], state, labels.get("image", ""), versions.get(key), since,
+                environment, host, labels.get("name", ""), state, labels.get("image", ""), versions.get(key), since,
                 None if code is None or state not in _ENDED else int(code), healths.get(key),
             )
         )  # fmt: skip
     scraped = [sample.number for sample in answers["scraped"]]
     return Containers(
         tuple(sorted(found, key=_order)),
-        _silent(answers["down"], answers["silent"], {host for group in hosts.values() for host in group}),
+        _silent(answers, target),
         {environment: frozenset(group) for environment, group in hosts.items()},
         at,
         min(scraped, default=None),
@@ -141,24 +152,30 @@ def assemble(answers: Mapping[str, Sequence[Sample]], at: float, faults: tuple[s
 
 def _order(one: Container) -> tuple[object, ...]:
     newest_first = -(one.since or 0.0) if one.trouble < 3 else 0.0
-    return one.state not in _ENDED, one.trouble, newest_first, one.environment, one.host, one.name
+    return not one.has_ended, one.trouble, newest_first, one.environment, one.host, one.name
 
 
-def _silent(down: Iterable[Sample], gone: Iterable[Sample], telling: set[str]) -> tuple[SilentHost, ...]:
-    found = {_place(sample): "told of containers within the last hour, and tells of none now" for sample in gone}
-    found |= {_place(sample): "does not answer Prometheus" for sample in down}
-    rows = (SilentHost(environment, host, why) for (environment, host), why in found.items() if host not in telling)
-    return tuple(sorted(rows))
-
-
-def _key(sample: Sample) -> tuple[str, str]:
-    return sample.labels.get("instance", ""), sample.labels.get("name", "")
+def _silent(answers: Mapping[str, Sequence[Sample]], target: Sequence[str]) -> tuple[SilentHost, ...]:
+    telling = {key_of(sample.labels, target) for sample in answers["state"]}
+    # what fell silent may be the same host with another label: an environment has one host of a name as a rule
+    places = {_place(sample) for sample in answers["state"]}
+    found = {
+        _place(sample): "told of containers within the last hour, and tells of none now"
+        for sample in answers["silent"]
+        if _place(sample) not in places
+    }
+    found |= {
+        _place(sample): "does not answer Prometheus"
+        for sample in answers["down"]
+        if key_of(sample.labels, target) not in telling
+    }
+    return tuple(sorted(SilentHost(environment, host, why) for (environment, host), why in found.items()))
 
 
 def _place(sample: Sample) -> tuple[str, str]:
     return sample.labels.get("environment") or NO_ENVIRONMENT, sample.labels.get("instance", "")
 
 
-def _numbers(samples: Iterable[Sample]) -> dict[tuple[str, str], float]:
+def _numbers(samples: Iterable[Sample], names: Sequence[str]) -> dict[Key, float]:
     """Return values by host and container; NaN is none."""
-    return {_key(sample): sample.number for sample in samples if math.isfinite(sample.number)}
+    return {key_of(sample.labels, names): sample.number for sample in samples if math.isfinite(sample.number)}

@@ -38,8 +38,8 @@ def queries(job: str) -> dict[str, str]:
         ),
         "disk": (
             f"max without ({_DISK_LABELS}) (({used})"
-            f" unless on (instance, mountpoint) node_filesystem_readonly{{{job}}} == 1)"
+            f" unless node_filesystem_readonly{{{job}}} == 1)"
             f" or max without ({_DISK_LABELS}) (host_filesystem_usage_ratio{{{job},{_NO_DISK}}})"
         ),
-        "alerts": 'count by (instance) (ALERTS{alertstate="firing",severity!="none"})',
+        "alerts": 'count by (environment, instance) (ALERTS{alertstate="firing",severity!="none"})',
     }

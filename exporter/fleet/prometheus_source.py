@@ -2,16 +2,17 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from exporter.clients.http_get import GetError
 from exporter.clients.prometheus import Sample, fetch_targets
 from exporter.fleet.asking import Asker, ask_all
+from exporter.fleet.host_keys import Key, key_of, label_names
 from exporter.fleet.host_queries import queries
 from exporter.fleet.model import Progress, Row, Snapshot, SourceError, Status, Thresholds, judge, unseen
 
-_Key = tuple[str, str]
-_Column = Mapping[_Key, float]
+_ALERT_LABELS: Final = ("environment", "instance")
 
 
 class PrometheusSource:
@@ -46,13 +47,14 @@ class PrometheusSource:
         return Snapshot(tuple(row for row in rows if service in (None, row.service)), time.time(), 0, told)
 
     def _rows(self, answers: Mapping[str, tuple[Sample, ...]], *, knows_alerts: bool) -> list[Row]:
-        columns = {name: _by_host(samples) for name, samples in answers.items()}
-        by_instance = {key[1]: value for key, value in columns["alerts"].items()}
-        down = self._why_down() if 0 in columns["up"].values() else {}
+        names = label_names(answers["up"])
+        columns = {name: _by_labels(answers[name], names) for name in ("up", "cpu", "memory", "disk")}
+        alerts = _by_labels(answers["alerts"], _ALERT_LABELS)
+        down = self._why_down(names) if 0 in columns["up"].values() else {}
         rows = []
         for sample in answers["up"]:
             labels = {name: value for name, value in sample.labels.items() if name != "__name__"}
-            key = _key(labels)
+            key = key_of(labels, names)
             values = {name: columns[name].get(key) for name in ("cpu", "memory", "disk")}
             is_up = columns["up"].get(key) == 1
             status, reason = self._judge(values) if is_up else (Status.UNHEALTHY, f"down: {down.get(key, 'no scrape')}")
@@ -65,11 +67,11 @@ class PrometheusSource:
                     status,
                     reason,
                     values["disk"] if is_up else None,
-                    int(by_instance.get(key[1], 0)) if knows_alerts else None,
+                    _alerts_of(labels, alerts) if knows_alerts else None,
                     labels,
                 )
             )
-        return sorted(rows, key=lambda row: row.name)
+        return sorted(rows, key=lambda row: (row.name, sorted(row.labels.items())))
 
     def _judge(self, values: Mapping[str, float | None]) -> tuple[Status, str]:
         limits = self._thresholds
@@ -78,19 +80,21 @@ class PrometheusSource:
             judged["disk"] = (values["disk"], limits.disk)
         return judge(judged)
 
-    def _why_down(self) -> dict[_Key, str]:
+    def _why_down(self, names: Iterable[str]) -> dict[Key, str]:
         """Return what the last scrape of each target said; nothing where that cannot be learned."""
         try:
             targets = fetch_targets(self.name, time.monotonic() + self._asker.seconds, self._asker.access)
         except GetError:
             return {}
-        return {_key(target.labels): target.last_error for target in targets if target.last_error}
+        return {key_of(target.labels, names): target.last_error for target in targets if target.last_error}
 
 
-def _key(labels: Mapping[str, str]) -> _Key:
-    return labels.get("job", ""), labels.get("instance", "")
+def _alerts_of(labels: Mapping[str, str], alerts: Mapping[Key, float]) -> int:
+    """Return how many fire for a host; one whose expression lost the environment may be of any host of that name."""
+    keys = {key_of(labels, _ALERT_LABELS), ("", labels.get("instance", ""))}
+    return sum(int(alerts.get(key, 0)) for key in keys)
 
 
-def _by_host(samples: tuple[Sample, ...]) -> _Column:
-    """Return values by job and instance; NaN is none."""
-    return {_key(sample.labels): sample.number for sample in samples if math.isfinite(sample.number)}
+def _by_labels(samples: Iterable[Sample], names: Iterable[str]) -> dict[Key, float]:
+    """Return values by what some labels say; NaN is none."""
+    return {key_of(sample.labels, names): sample.number for sample in samples if math.isfinite(sample.number)}

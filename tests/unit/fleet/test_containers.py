@@ -1,9 +1,10 @@
 """Containers as Prometheus tells them: all of them, what has ended first, and hosts that tell nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
+from exporter.clients.prometheus import Sample
 from exporter.fleet.asking import Asker
 from exporter.fleet.containers import NO_ENVIRONMENT, Container, SilentHost, assemble, fetch_containers, queries
 from exporter.fleet.model import SourceError
@@ -48,6 +49,55 @@ def test_a_host_whose_containers_went_missing_is_told_of() -> None:
     )
 
 
+def twins(column: str, told: Mapping[str, float], **more: str) -> dict[str, list[Sample]]:
+    """Return a column of the container `web` on the host `app` of each environment."""
+    own = {"job": "node", "instance": "app", "name": "web", **more}
+    return {column: [sample({**own, "environment": name}, value) for name, value in told.items()]}
+
+
+NOTHING: dict[str, list[Sample]] = {name: [] for name in queries("node")}
+
+
+def test_hosts_of_one_name_in_two_environments_keep_what_is_theirs() -> None:
+    both = {"production": 1.0, "staging": 1.0}
+    told = NOTHING | twins("state", both, image="shop", state="exited")
+    told |= twins("exit_code", {"production": 137, "staging": 0})
+    told |= twins("finished", {"production": 200, "staging": 300})
+    versions = {"production": "1.0", "staging": "2.0"}
+    info = [twins("info", {name: 1.0}, image="shop", version=version) for name, version in versions.items()]
+    told["info"] = [one for column in info for one in column["info"]]
+    assert assemble(told, NOW).containers == (
+        Container("production", "app", "web", "exited", "shop", "1.0", 200.0, 137),
+        Container("staging", "app", "web", "exited", "shop", "2.0", 300.0, 0),
+    )
+
+
+def test_any_label_of_a_target_keeps_hosts_of_one_name_apart() -> None:
+    own = {"instance": "app", "environment": "production", "name": "web"}
+    told = dict(NOTHING)
+    places = {"east": 137, "west": 0}
+    told["state"] = [sample({**own, "image": "shop", "state": "exited", "site": site}) for site in places]
+    told["exit_code"] = [sample({**own, "site": site}, code) for site, code in places.items()]
+    # labels of containers that the settings want stand on this one alone
+    told["info"] = [sample({**own, "site": "east", "image": "shop", "version": "1", "compose_service": "shop"})]
+    assert [(one.exit_code, one.version) for one in assemble(told, NOW).containers] == [(137, "1"), (0, None)]
+    told["down"] = [sample({"__name__": "up", "instance": "app", "environment": "production", "site": "north"}, 0)]
+    assert assemble(told, NOW).silent == (SilentHost("production", "app", "does not answer Prometheus"),)
+
+
+@pytest.mark.parametrize("column", ["down", "silent"])
+def test_a_silent_host_is_told_of_though_another_environment_has_one_of_its_name(column: str) -> None:
+    told = NOTHING | twins("state", {"staging": 1}, image="shop", state="running")
+    told[column] = [sample({"job": "node", "instance": "app", "environment": "production"}, 0)]
+    assert [(one.environment, one.host) for one in assemble(told, NOW).silent] == [("production", "app")]
+
+
+def test_a_host_whose_other_labels_changed_within_the_hour_is_not_silent() -> None:
+    told = NOTHING | twins("state", {"production": 1}, image="shop", state="running", role="web")
+    told["silent"] = [sample({"job": "node", "instance": "app", "environment": "production", "role": "old"}, 1)]
+    assert assemble(told, NOW).silent == ()
+
+
 def test_a_query_that_fails_costs_its_column(prometheus: FakePrometheus) -> None:
     prometheus.failing = {queries("node")["info"]: "too many samples"}
     found = fetch_containers(Asker(prometheus.url))
@@ -62,7 +112,7 @@ def test_without_states_there_is_nothing(prometheus: FakePrometheus) -> None:
 
 
 def test_no_container_anywhere_is_an_answer() -> None:
-    found = assemble({name: [] for name in queries("node")}, NOW)
+    found = assemble(NOTHING, NOW)
     assert (found.containers, found.silent, found.data_at) == ((), (), None)
 
 
@@ -92,7 +142,7 @@ SINCE = {"running": "started", "paused": "started", "restarting": "started", "ex
 
 @pytest.mark.parametrize(("state", "moment"), SINCE.items())
 def test_since_when_is_of_the_state(state: str, moment: str) -> None:
-    told = {name: [] for name in queries("node")} | {
+    told = NOTHING | {
         name: [sample({"instance": "h", "name": "c"}, value)]
         for value, name in ((100.0, "created"), (200.0, "started"), (300.0, "finished"))
     }

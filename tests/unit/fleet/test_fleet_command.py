@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
+from exporter.clients.prometheus import Sample
 from exporter.fleet.container_pages import LANDING
 from exporter.fleet.containers import queries as container_queries
 from exporter.fleet.host_queries import queries
@@ -39,11 +40,11 @@ def api() -> Iterator[MockApi]:
 @pytest.fixture
 def prometheus() -> Iterator[FakePrometheus]:
     texts = queries("node")
-    told = {
-        "up": [sample("web-1", 1, role="web", environment="prod"), sample("web-2", 1, role="web")],
-        "cpu": [sample("web-1", 0.5), sample("web-2", 0.4)],
-        "memory": [sample("web-1", 0.5), sample("web-2", 0.4)],
-    }
+
+    def column(first: float, second: float) -> list[Sample]:
+        return [sample("web-1", first, role="web", environment="prod"), sample("web-2", second, role="web")]
+
+    told = {"up": column(1, 1), "cpu": column(0.5, 0.4), "memory": column(0.5, 0.4)}
     containers = container_queries("node")
     both = {texts[name]: samples for name, samples in told.items()}
     with FakePrometheus(both | {containers[name]: samples for name, samples in answers().items()}) as fake:

@@ -1,7 +1,10 @@
 """Hosts of Prometheus: a query for each column, and a row for each host, whatever is missing."""
 
+import json
 import math
+import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -20,10 +23,18 @@ QUERIES = queries("node")
 def prometheus() -> Iterator[FakePrometheus]:
     with FakePrometheus() as fake:
         tell(fake, "up", [sample("web-1", 1, role="web", environment="prod"), sample("web-10", 1, role="web")])
-        tell(fake, "cpu", [sample("web-1", 0.5), sample("web-10", 0.76)])
-        tell(fake, "memory", [sample("web-1", 0.25), sample("web-10", 0.25)])
-        tell(fake, "disk", [sample("web-1", 0.5)])
+        tell(fake, "cpu", [web_1(0.5), web_10(0.76)])
+        tell(fake, "memory", [web_1(0.25), web_10(0.25)])
+        tell(fake, "disk", [web_1(0.5)])
         yield fake
+
+
+def web_1(value: float) -> Sample:
+    return sample("web-1", value, role="web", environment="prod")
+
+
+def web_10(value: float) -> Sample:
+    return sample("web-10", value, role="web")
 
 
 def tell(fake: FakePrometheus, column: str, samples: Sequence[Sample]) -> None:
@@ -48,15 +59,59 @@ def test_each_column_is_one_query(prometheus: FakePrometheus) -> None:
     assert sorted(prometheus.asked) == sorted(QUERIES.values())
 
 
+def test_hosts_of_one_name_in_two_environments_keep_what_is_theirs(prometheus: FakePrometheus) -> None:
+    def both(column: str, production: float, staging: float) -> None:
+        told = {"production": production, "staging": staging}
+        tell(prometheus, column, [sample("app", value, environment=name) for name, value in told.items()])
+
+    both("up", 0, 1)
+    both("cpu", 0.8, 0.1)
+    both("memory", 0.8, 0.2)
+    both("disk", 0.8, 0.3)
+    down = {"job": "node", "instance": "app", "environment": "production"}
+    prometheus.targets = [
+        {"labels": down, "health": "down", "lastError": "connection refused"},
+        {"labels": {**down, "environment": "staging"}, "health": "up", "lastError": ""},
+    ]
+    counts = {"production": 3.0, "staging": 1.0}
+    tell(prometheus, "alerts", [sample("app", count, environment=name) for name, count in counts.items()])
+    first, second = source(prometheus).fetch().rows
+    assert (first.labels["environment"], first.status, first.reason, first.alerts) == (
+        "production", Status.UNHEALTHY, "down: connection refused", 3,
+    )  # fmt: skip
+    assert (second.labels["environment"], second.status, second.reason, second.alerts) == (
+        "staging", Status.HEALTHY, "", 1,
+    )  # fmt: skip
+    assert (second.cpu_ratio, second.memory_ratio, second.disk_ratio) == (0.1, 0.2, 0.3)
+
+
+def test_an_alert_that_lost_its_environment_counts_for_every_host_of_its_name(prometheus: FakePrometheus) -> None:
+    hosts = [sample("app", 1, environment="production"), sample("app", 1, environment="staging"), sample("app", 1)]
+    tell(prometheus, "up", hosts)
+    tell(prometheus, "alerts", [sample("app", 1), sample("app", 2, environment="staging")])
+    found = {row.labels.get("environment"): row.alerts for row in source(prometheus).fetch().rows}
+    assert found == {None: 1, "production": 1, "staging": 3}
+
+
+def test_hosts_of_one_name_always_stand_in_one_order(prometheus: FakePrometheus) -> None:
+    tell(prometheus, "up", [sample("app", 1, environment=name) for name in ("staging", "production", "development")])
+    order = [row.labels["environment"] for row in source(prometheus).fetch().rows]
+    assert order == ["development", "production", "staging"]
+
+
 def test_a_full_disk_is_unhealthy(prometheus: FakePrometheus) -> None:
-    tell(prometheus, "disk", [sample("web-1", 0.9)])
+    tell(prometheus, "disk", [web_1(0.9)])
     found = source(prometheus, thresholds=Thresholds(disk=0.9)).fetch().rows[0]
     assert (found.status, found.reason) == (Status.UNHEALTHY, "disk 90% >= 90%")
 
 
 def test_a_host_that_is_down_says_why_and_shows_no_old_value(prometheus: FakePrometheus) -> None:
     tell(prometheus, "up", [sample("web-1", 0, role="web")])
-    target = {"labels": {"job": "node", "instance": "web-1"}, "health": "down", "lastError": "connection refused"}
+    target = {
+        "labels": {"job": "node", "instance": "web-1", "role": "web"},
+        "health": "down",
+        "lastError": "connection refused",
+    }
     prometheus.targets = [target]
     (found,) = source(prometheus).fetch().rows
     assert (found.cpu_ratio, found.memory_ratio, found.disk_ratio) == (None, None, None)
@@ -64,7 +119,7 @@ def test_a_host_that_is_down_says_why_and_shows_no_old_value(prometheus: FakePro
 
 
 def test_a_host_without_a_value_is_unknown(prometheus: FakePrometheus) -> None:
-    tell(prometheus, "memory", [sample("web-10", 0.25), sample("web-1", math.nan)])
+    tell(prometheus, "memory", [web_10(0.25), web_1(math.nan)])
     found = source(prometheus).fetch().rows[0]
     assert (found.memory_ratio, found.status, found.reason) == (None, Status.UNKNOWN, "no value of memory")
 
@@ -109,3 +164,25 @@ def test_every_query_is_promql(job: str) -> None:
     promql_parser = pytest.importorskip("promql_parser")
     for text in queries(job).values():
         promql_parser.parse(text)
+
+
+@pytest.mark.needs("prometheus")
+def test_a_read_only_file_system_hides_no_full_one_of_another_environment(tmp_path: Path) -> None:
+    hosts = {environment: f'job="node",instance="app",environment="{environment}"' for environment in ("one", "two")}
+    series: dict[str, float] = {}
+    for environment, own in hosts.items():
+        for mount, full, readonly in (("/", 0.5, 0), ("/data", 0.75, int(environment == "one"))):
+            labels = f'{{{own},device="/dev/x",fstype="ext4",mountpoint="{mount}"}}'
+            values = {"size_bytes": 100, "free_bytes": 100 - 100 * full, "avail_bytes": 100 - 100 * full}
+            told = {**values, "readonly": readonly}
+            series |= {f"node_filesystem_{name}{labels}": value for name, value in told.items()}
+    wanted = [{"labels": f"{{{hosts['one']}}}", "value": 0.5}, {"labels": f"{{{hosts['two']}}}", "value": 0.75}]
+    case = {
+        "interval": "15s",
+        "input_series": [{"series": name, "values": str(value)} for name, value in series.items()],
+        "promql_expr_test": [{"expr": QUERIES["disk"], "eval_time": "0s", "exp_samples": wanted}],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [], "tests": [case]}))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
