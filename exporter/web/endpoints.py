@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from exporter.history import KEPT_SECONDS, Key
+from exporter.history import KEPT_SECONDS, MAX_COLUMNS, Key
 from exporter.web.answers import devices, machine, past, watched
 from exporter.web.answers import health as healths
 from exporter.web.answers import processes as tops
@@ -123,10 +123,7 @@ def processes(sources: Sources, parameters: Parameters, _: Rows) -> tops.Process
     order = parameters.get("sort", "cpu")
     if order not in tops.ORDERS:
         raise ApiError(400, "bad_sort", f"sort: expected one of {', '.join(tops.ORDERS)}, got {order[:40]!r}")
-    limit = _number("limit", "bad_limit", parameters, 100.0, (1, MAX_LIMIT))
-    if limit != int(limit):
-        raise ApiError(400, "bad_limit", f"limit: expected a whole number, got {parameters['limit'][:40]!r}")
-    return tops.processes(sources.history, order, int(limit))
+    return tops.processes(sources.history, order, _whole("limit", "bad_limit", parameters, 100, (1, MAX_LIMIT)))
 
 
 def history(sources: Sources, parameters: Parameters, _: Rows) -> past.Past:
@@ -143,12 +140,13 @@ def history(sources: Sources, parameters: Parameters, _: Rows) -> past.Past:
     step = None
     if "step_seconds" in parameters:
         step = _number("step_seconds", "bad_step", parameters, 0.0, (1, KEPT_SECONDS))
+    skip = _whole("skip", "bad_skip", parameters, 0, (0, MAX_COLUMNS)) if "skip" in parameters else None
     names = set(parameters["name"].split(",")) if "name" in parameters else set(past.NAMES)
     if unknown := names.difference(past.NAMES):
         given = min(unknown)[:40]
         raise ApiError(400, "bad_name", f"name: expected some of {','.join(past.NAMES)}, got {given!r}")
     try:
-        return past.past(sources.history, past.Wish(names, start, end, step))
+        return past.past(sources.history, past.Wish(names, start, end, step, skip))
     except past.TooMuchError as err:
         raise ApiError(400, "bad_step" if str(err).startswith("step") else "bad_name", str(err)) from err
 
@@ -176,6 +174,13 @@ def _number(name: str, code: str, parameters: Parameters, otherwise: float, betw
     return value
 
 
+def _whole(name: str, code: str, parameters: Parameters, otherwise: int, between: tuple[int, int]) -> int:
+    value = _number(name, code, parameters, float(otherwise), between)
+    if value != int(value):
+        raise ApiError(400, code, f"{name}: expected a whole number, got {parameters[name][:40]!r}")
+    return int(value)
+
+
 _MOMENT: Final[Mapping[str, object]] = {"type": "string", "description": EXPECTED}
 _AT: Final = "2026-11-21T03:00:00Z"
 _SPAN: Final = {
@@ -183,7 +188,7 @@ _SPAN: Final = {
     "end": Parameter("bad_time", "The end; now without it.", _MOMENT, _AT),
     "step_seconds": Parameter(
         "bad_step",
-        f"Seconds that one point stands for; without it as many as give {past.POINTS} points.",
+        f"Seconds that one point stands for; without it as many as give {past.POINTS} points, more for many series.",
         {"type": "number", "minimum": 1, "maximum": KEPT_SECONDS},
         30,
     ),
@@ -192,6 +197,13 @@ _SPAN: Final = {
         "Only curves of these names, with commas between; all without it.",
         {"type": "string", "pattern": f"^({'|'.join(past.NAMES)})(,({'|'.join(past.NAMES)}))*$"},
         "cpu_usage_ratio,memory_usage_ratio",
+    ),
+    "skip": Parameter(
+        "bad_skip",
+        f"Tell {past.MAX_SERIES} series at a time, but so many: 0, then next_skip of the answer while it has one. "
+        "Without it more are an error.",
+        {"type": "integer", "minimum": 0, "maximum": MAX_COLUMNS},
+        0,
     ),
 }
 _MOST: Final = {

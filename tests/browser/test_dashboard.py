@@ -86,16 +86,28 @@ def graph(page: Page, title: str) -> Locator:
     return page.locator(f'section.chart[aria-label="{title}"]')
 
 
+def draws_the_whole_hour(page: Page, title: str) -> None:
+    card = graph(page, title)
+    expect(card.locator("path.line").first).to_be_attached()
+    page.wait_for_function(
+        """card => [...card.querySelectorAll("path.line")].some(
+            line => line.getBBox().width > 0.9 * (card.querySelector("svg.graph").clientWidth - 74))""",
+        arg=card.element_handle(),
+    )
+
+
 def test_every_graph_draws_the_whole_hour(page: Page) -> None:
     for title in ("CPU", "Memory", "Network", "Disk I/O", "Disk space", "Latency"):
-        card = graph(page, title)
-        expect(card.locator("path.line").first).to_be_attached()
-        page.wait_for_function(
-            """card => [...card.querySelectorAll("path.line")].some(
-                line => line.getBBox().width > 0.9 * (card.querySelector("svg.graph").clientWidth - 74))""",
-            arg=card.element_handle(),
-        )
-        assert "now" in (card.locator("svg.graph").get_attribute("aria-label") or "")
+        draws_the_whole_hour(page, title)
+        assert "now" in (graph(page, title).locator("svg.graph").get_attribute("aria-label") or "")
+
+
+@pytest.mark.parametrize("cores", [160, 300], ids=["steps longer than usual", "more than one answer holds"])
+def test_the_hour_of_a_machine_with_many_series_is_drawn(browser: Browser, tmp_path: Path, cores: int) -> None:
+    with scene(tmp_path, "sampler: {interval: 1s}\n", cores) as child, opened(browser, child.port) as page:
+        for title in ("CPU", "Memory", "Network"):
+            draws_the_whole_hour(page, title)
+        expect(page.locator("#note")).to_be_hidden()
 
 
 def test_what_is_drawn_is_live(page: Page) -> None:

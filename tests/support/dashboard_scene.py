@@ -205,13 +205,16 @@ class _Shop(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def scene(folder: Path, more: str = "") -> Iterator[Child]:
-    """Run it, with an engine, a Prometheus and a service beside it; `more` is YAML at the end of its settings."""
+def scene(folder: Path, more: str = "", cores: int = CORES) -> Iterator[Child]:
+    """Run it, with an engine, a Prometheus and a service beside it; `more` is YAML at the end of its settings.
+
+    `cores` is how many the machine had in the hour before.
+    """
     socket, config = folder / "docker.sock", folder / "exporter.yml"
     tree = _tree(folder / "machine")
     with WebServer(_Shop) as server, FakeEngine(socket, containers()):
         config.write_text(_settings(tree, socket, server.url) + more)
-        child = Child([sys.executable, "-m", "tests.support.dashboard_scene", str(config)])
+        child = Child([sys.executable, "-m", "tests.support.dashboard_scene", str(config), str(cores)])
         try:
             yield child
         finally:
@@ -229,7 +232,7 @@ def _settings(tree: Path, socket: Path, url: str) -> str:
     )
 
 
-def main(config: Path) -> None:
+def main(config: Path, cores: int) -> None:
     """Run the exporter until it is told to end."""
     settings = load(config, Exporter)
     logs.setup(settings.log.format, settings.log.level)
@@ -241,11 +244,11 @@ def main(config: Path) -> None:
     async def serve() -> None:
         made = daemon.Daemon(settings, config, {})
         going.history = made._machine.history
-        fill(made._machine.history)
+        fill(made._machine.history, cores)
         await made.run()
 
     asyncio.run(serve())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

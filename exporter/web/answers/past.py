@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from exporter.history import History, Key
 from exporter.web.times import rfc3339
@@ -47,6 +48,8 @@ class Past(msgspec.Struct, frozen=True):
     end_timestamp_seconds: float
     step_seconds: float
     series: list[Series]
+    next_skip: int | UnsetType = UNSET
+    """What to skip for the next part; missing where this is the last."""
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -70,28 +73,35 @@ class TooMuchError(ValueError):
 
 
 class Wish(NamedTuple):
-    """What is asked for; `step` None for one that gives POINTS."""
+    """What is asked for; `step` None for one that gives POINTS, or as many as fit."""
 
     names: Collection[str]
     start: float
     end: float
     step: float | None
+    skip: int | None = None
+    """Series to leave out, sorted by name and labels: the next MAX_SERIES are told. None to want all at once."""
 
 
 def past(history: History, wish: Wish) -> Past:
     """Return the curves that are wanted. Raises TooMuchError."""
     keys = sorted(key for key in history.past.columns() if name_of(key) in wish.names)
-    if len(keys) > MAX_SERIES:
+    if wish.skip is None and len(keys) > MAX_SERIES:
+        names = ", ".join(sorted(wish.names))
         raise TooMuchError(
-            f"name: {len(keys)} series are over {MAX_SERIES}; expected fewer of {', '.join(sorted(wish.names))}"
+            f"name: {len(keys)} series are over {MAX_SERIES}; expected skip=0 for some at a time, or fewer of {names}"
         )
+    end = (wish.skip or 0) + MAX_SERIES
+    rest = len(keys) - end
+    keys = keys[wish.skip or 0 : end]
     step = _step(history, wish, len(keys))
     ahead = history.now() - history.since_boot(history.now())
     series = [
         Series(name_of(key), labels_of(key), _averaged(history.past.values(key), wish, step, ahead, key))
         for key in keys
     ]
-    return Past(wish.start, wish.end, step, [one for one in series if one.points])
+    told = [one for one in series if one.points]
+    return Past(wish.start, wish.end, step, told, end if rest > 0 else UNSET)
 
 
 def _step(history: History, wish: Wish, series: int) -> float:

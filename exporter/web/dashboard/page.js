@@ -5,13 +5,14 @@ import { ago, bytes, clock, cores, duration, element, percent, plain, rate, span
 import { Table } from "./tables.js";
 
 const place = (id) => document.getElementById(id);
-const STEP = 10;
 
 class Page {
   constructor() {
     this.end = Date.now() / 1000;
     this.skew = 0;
     this.interval = 5;
+    this.step = 10; // of the past hour; the server makes it as long as the number of series wants it
+    this.missing = "";
     this.series = new Map();
     this.at = this.picked = this.over = undefined;
     this.asked = 0;
@@ -24,7 +25,7 @@ class Page {
   }
 
   get gap() {
-    return 2.5 * Math.max(STEP, this.interval);
+    return 2.5 * Math.max(this.step, this.interval);
   }
 
   // -- what there is to see
@@ -153,19 +154,31 @@ class Page {
     });
   }
 
+  // the past hour, in parts where there are more series than one answer holds
   async load() {
+    let step = 0;
+    this.missing = "";
     try {
-      const answer = await fetch(`api/v1/history?step_seconds=${Math.max(STEP, this.interval)}`);
-      if (!answer.ok) return;
-      const { series } = await answer.json();
-      for (const one of series) {
-        const known = this.series.get(id(one.name, one.labels));
-        const last = one.points[one.points.length - 1][0];
-        const newer = (known?.points ?? []).filter(([time]) => time > last + STEP);
-        this.series.set(id(one.name, one.labels), { ...one, points: one.points.concat(newer) });
+      for (let skip = 0; skip !== undefined; ) {
+        const answer = await fetch(`api/v1/history?skip=${skip}`);
+        if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error?.message ?? `status ${answer.status}`);
+        const told = await answer.json();
+        this.step = step = Math.max(step, told.step_seconds);
+        for (const one of told.series) this.precede(one, told.step_seconds);
+        this.redraw();
+        skip = told.next_skip;
       }
-      this.redraw();
-    } catch { /* the stream tells that we are cut off, and brings us back */ }
+    } catch (error) {
+      this.missing = `The past hour, or a part of it, could not be read: ${error.message}`;
+    }
+  }
+
+  // put the past before what the stream has told since
+  precede(one, step) {
+    const known = this.series.get(id(one.name, one.labels));
+    const last = one.points[one.points.length - 1][0];
+    const newer = (known?.points ?? []).filter(([time]) => time > last + step);
+    this.series.set(id(one.name, one.labels), { ...one, points: one.points.concat(newer) });
   }
 
   update(told) {
@@ -181,8 +194,8 @@ class Page {
     this.showTables(told);
     this.redraw();
     const note = place("note");
-    note.hidden = told.is_sampled;
-    note.textContent = told.is_sampled ? "" : "No history is kept: collectors.usage.enabled is false in the settings. Graphs stay empty.";
+    note.textContent = told.is_sampled ? this.missing : "No history is kept: collectors.usage.enabled is false in the settings. Graphs stay empty.";
+    note.hidden = !note.textContent;
   }
 
   append(sample) {

@@ -10,6 +10,7 @@ from exporter.history import CpuTime, FileSystemUse, History, Sample
 from exporter.processes import ProcessUse
 from exporter.server.http import Request, Response, Routes
 from exporter.web import endpoints
+from exporter.web.answers.past import MAX_POINTS
 from exporter.web.api import PREFIX, Api
 from exporter.web.sources import Sources
 
@@ -178,6 +179,8 @@ def test_bad_time_is_400(api: Api, query: str) -> None:
         ("history?name=cpu", "bad_name", "name: expected some of cpu_usage_ratio,"),
         ("history?name=", "bad_name", "got ''"),
         ("history?start=2026-11-21T03:00:00Z&end=2026-11-21T02:00:00Z", "bad_time", "start: expected a moment before"),
+        ("history?skip=-1", "bad_skip", "skip: expected a number from 0 to 4096, got '-1'"),
+        ("history?skip=0.5", "bad_skip", "skip: expected a whole number, got '0.5'"),
         ("history?end=soon", "bad_time", "end: expected a time such as"),
         ("cpu?core=1", "bad_parameter", "unknown parameter 'core'; expected none"),
     ],
@@ -208,7 +211,36 @@ def test_history_of_more_than_one_answer_holds_says_what_would_do(clocks: Clocks
     history.add(Sample(0, (), None, None, ()), {("latency", str(n)): 1.0 for n in range(300)})
     api = Api(Sources(history, is_sampled=True))
     message = bad(api, 400, "bad_name", path="/api/v1/history")
-    assert "300 series are over 256; expected fewer of" in message
+    assert "300 series are over 256; expected skip=0 for some at a time, or fewer of" in message
+
+
+def test_history_of_any_number_of_series_comes_in_parts(clocks: Clocks) -> None:
+    history = History(5, lambda: clocks.boot, lambda: clocks.wall, lambda: clocks.boot)
+    for back in range(600, 0, -5):
+        history.past.add(clocks.boot - back, {("latency", f"{n:03}"): back / 1000 for n in range(600)})
+    api, targets, skip, steps = Api(Sources(history, is_sampled=True)), [], 0, []
+    for _ in range(3):
+        part = json.loads(ask(api, f"name=latency_seconds&skip={skip}", "/api/v1/history").body)
+        targets += [one["labels"]["target"] for one in part["series"]]
+        assert sum(len(one["points"]) for one in part["series"]) <= MAX_POINTS
+        steps.append(part["step_seconds"])
+        skip = part.get("next_skip")
+    assert targets == [f"{n:03}" for n in range(600)]
+    assert skip is None
+    assert steps == [23.04, 23.04, 10], "each as short as its own series let it be"
+    for past_the_end in (600, 4096):
+        rest = json.loads(ask(api, f"skip={past_the_end}", "/api/v1/history").body)
+        assert (rest["series"], rest.get("next_skip")) == ([], None)
+
+
+@pytest.mark.parametrize("series", [1, 111, 112, 256])
+def test_history_without_a_step_is_always_an_answer(clocks: Clocks, series: int) -> None:
+    history = History(5, lambda: clocks.boot, lambda: clocks.wall, lambda: clocks.boot)
+    history.add(Sample(0, (), None, None, ()), {("latency", str(n)): 1.0 for n in range(series)})
+    answer = json.loads(ask(Api(Sources(history, is_sampled=True)), "skip=0", "/api/v1/history").body)
+    assert len(answer["series"]) == series
+    assert answer["step_seconds"] == pytest.approx(max(10, 3600 * series / MAX_POINTS))
+    assert "next_skip" not in answer
 
 
 @pytest.mark.parametrize(

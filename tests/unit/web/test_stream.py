@@ -169,6 +169,31 @@ def test_what_is_slow_to_read_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch
     run(body)
 
 
+def test_page_that_opens_while_the_reading_of_a_page_that_went_is_under_way_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads = Reads(monkeypatch, at_once=False)
+
+    async def body() -> None:
+        stream = made()
+        _, lost = opened(stream)
+        lost()
+        page, lost = opened(stream)
+        await intervals(0.5)
+        assert (reads.count, page.got) == (1, [])
+        for count in (1, 2, 3):
+            reads.waiting.pop()(Rows(b""))
+            assert len(page.got) == count
+            await intervals(1)
+            assert reads.count == count + 1
+        lost()
+        reads.waiting.pop()(Rows(b""))
+        await intervals(10)
+        assert reads.count == 4, "nobody is there any more"
+
+    run(body)
+
+
 def test_one_page_too_many_is_refused(reads: Reads) -> None:
     async def body() -> None:
         stream = made(Dashboard(max_pages=2))
