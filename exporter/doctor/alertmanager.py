@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
+from exporter.clients.alertmanager import fetch_status
 from exporter.clients.http_get import GetError
 from exporter.doctor.finding import Finding, Found, Notes
 from exporter.doctor.place import LOOPBACK, Place, is_absent
@@ -17,23 +16,14 @@ PATH: Final = "/alertmanager"
 _FIX: Final = "take receivers and routes from the shipped alertmanager/alertmanager.yml, then SIGHUP"
 
 
-class _Config(msgspec.Struct):
-    original: str
-
-
-class _Status(msgspec.Struct):
-    config: _Config
-
-
 def examine(place: Place, relay: Place) -> Found:
     """Read the configuration that is in force (GET /api/v2/status)."""
     try:
-        text = msgspec.json.decode(place.read("/api/v2/status"), type=_Status).config.original
-        config = _yaml(text)
+        config = _yaml(fetch_status(place.url, place.deadline, place.access).configuration)
     except GetError as err:
         yield _unreachable(place, err)
         return
-    except (msgspec.DecodeError, ValueError) as err:
+    except ValueError as err:
         yield _NOTE.problem("reachable", f"{place.url}: not an Alertmanager's answer: {err}", "is the address right?")
         return
     yield _NOTE.ok("reachable", place.url)
@@ -44,7 +34,8 @@ def _unreachable(place: Place, err: GetError) -> Finding:
     if is_absent(err) and not place.given:
         fix = "--alertmanager URL, where it is elsewhere"
         return _NOTE.skipped("reachable", f"nothing listens at {place.url}", fix)
-    return _NOTE.problem("reachable", f"{place.url}: {err}", "systemctl status prometheus-alertmanager")
+    fix = "systemctl status prometheus-alertmanager; is the address right?"
+    return _NOTE.problem("reachable", f"{place.url}: {err}", fix)
 
 
 def _yaml(text: str) -> Mapping[str, Any]:

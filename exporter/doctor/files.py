@@ -117,12 +117,20 @@ def _textfiles(folder: Path) -> Found:
         return
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         yield _NOTE.warning("textfile", f"{folder}: everybody may write rows there", f"chmod o-w {folder}")
-    old = [path for path in names if time.time() - path.stat().st_mtime > OLD_SECONDS]
-    yield from (_old(path) for path in old)
-    if not old:
+    found = [finding for path in names if (finding := _textfile(path)) is not None]
+    yield from found
+    if not found:
         yield _NOTE.ok("textfile", f"{folder}: {len(names)} files, none older than a day")
 
 
-def _old(path: Path) -> Finding:
+def _textfile(path: Path) -> Finding | None:
+    """Return what is wrong with a file of rows; None where nothing is."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError as err:  # a link that leads nowhere, for one
+        fix = "see what should write it (or what it leads to), or remove it"
+        return _NOTE.problem("textfile", f"{path}: {err.strerror or err}", fix)
+    if age <= OLD_SECONDS:
+        return None
     text = f"{path}: not written for more than a day, yet its rows are shown as if they held"
     return _NOTE.warning("textfile", text, "see what should write it (a timer?), or remove it")

@@ -79,6 +79,11 @@ def old_textfile(patient: Patient) -> None:
     exporter_file(f"collectors: {{textfile: {{directories: ['{patient.folder}']}}}}\n")(patient)
 
 
+def textfile_that_leads_nowhere(patient: Patient) -> None:
+    (patient.folder / "raid.prom").symlink_to("no-such-file")
+    exporter_file(f"collectors: {{textfile: {{directories: ['{patient.folder}']}}}}\n")(patient)
+
+
 def open_textfile_folder(patient: Patient) -> None:
     folder = patient.folder / "open"
     folder.mkdir()
@@ -155,6 +160,7 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "install -d",
     ),
     "textfile folder for everybody": (open_textfile_folder, "settings", "textfile", "chmod o-w"),
+    "textfile that leads nowhere": (textfile_that_leads_nowhere, "settings", "textfile", "remove"),
     "textfile that nobody writes any more": (old_textfile, "settings", "textfile", "timer"),
     "exporter down": (exporter_down, "exporter", "reachable", "systemctl status"),
     "another program at its port": (
@@ -369,7 +375,7 @@ def test_an_address_that_is_none_is_a_usage_error(url: str) -> None:
 
 def test_a_password_file_that_is_not_there_is_a_usage_error() -> None:
     done = CliRunner().invoke(main, ["doctor", "--password-file", "/no/such"])
-    assert (done.exit_code, done.output) == (2, "/no/such: No such file or directory\n")
+    assert (done.exit_code, done.output) == (2, "--password-file: /no/such: No such file or directory\n")
 
 
 def test_the_data_source_is_the_provisioned_one() -> None:
