@@ -1,17 +1,18 @@
 """`hostwatch relay`: the daemon, and what people ask of it."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from exporter.cli.common import FILE, LOG_FORMATS, USAGE_ERROR, check_address, duration, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from exporter.relay.settings import Relay
 
@@ -46,6 +47,8 @@ def relay(context: click.Context, /, config: Path | None, **given: str | None) -
         sys.exit(daemon.run(settings))
 
 
+# as many as a row of SQLite's can have: exporter.relay.letters.MAX_ID
+_IDS = click.argument("ids", metavar="[ID]...", type=click.IntRange(1, 2**63 - 1), nargs=-1)
 _RELAY_CONFIG = click.option("--config", type=FILE, help="The relay's settings file (YAML).")
 
 
@@ -98,15 +101,20 @@ def dead_letters(context: click.Context, config: Path | None, *, as_json: bool) 
     if not found:
         click.echo("No dead letters.")
     for one in found:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one["received"]))
-        detail = "".join(char if char.isprintable() else "?" for char in one["detail"])
-        click.echo(f"{one['id']:>6}  {when} UTC  {one['reason']:9}  {one['body_bytes']:>8} B  {detail}")
+        click.echo(f"{one['id']:>6}  {_line(one)}")
+
+
+def _line(letter: "Mapping[str, Any]") -> str:
+    """Return what is known of a dead letter, fit for a terminal."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(letter["received"]))
+    detail = "".join(char if char.isprintable() else "?" for char in letter["detail"])
+    return f"{when} UTC  {letter['reason']:9}  {letter['body_bytes']:>8} B  {detail}"
 
 
 @relay.command()
 @_RELAY_CONFIG
 @click.option("--all", "everything", is_flag=True, help="All of them, oldest first.")
-@click.argument("ids", metavar="[ID]...", type=click.IntRange(min=1), nargs=-1)
+@_IDS
 @click.pass_context
 def replay(context: click.Context, config: Path | None, ids: tuple[int, ...], *, everything: bool) -> None:
     """Give dead letters another try: what can be read or delivered now leaves the list.
@@ -119,14 +127,90 @@ def replay(context: click.Context, config: Path | None, ids: tuple[int, ...], *,
       hostwatch relay replay --config /etc/hostwatch/relay.yml 17 18
       hostwatch relay replay --config /etc/hostwatch/relay.yml --all
     """
-    if everything == bool(ids):
-        fail("expected either numbers, as `hostwatch relay dead-letters` lists them, or --all", USAGE_ERROR)
+    _check_chosen(ids, everything=everything)
     from exporter.relay import commands
 
     done = _asked(lambda: commands.replay(_relay_settings(context, config), ids, everything=everything))
     for letter, error in done:
         click.echo(f"{letter:>6}  {error or 'back in the queue'}")
     sys.exit(1 if any(error for _, error in done) else 0)
+
+
+@relay.command()
+@_RELAY_CONFIG
+@click.option("--all", "everything", is_flag=True, help="All of them, oldest first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Write each with its whole body, one JSON object a line.")
+@_IDS
+@click.pass_context
+def discard(
+    context: click.Context, config: Path | None, ids: tuple[int, ...], *, everything: bool, yes: bool, as_json: bool
+) -> None:
+    """Forget dead letters that nobody will ever read, once what matters of them is told.
+
+    Asks before, unless --yes; where there is no terminal to ask at, it wants --yes. With --json a letter is written
+    before it is forgotten, and one that cannot be written stays.
+
+    \b
+    Exit code 0: all are gone. 1: some were not there, or stayed.
+
+    \b
+    Examples:
+      hostwatch relay discard --config /etc/hostwatch/relay.yml 17 18
+      hostwatch relay discard --config /etc/hostwatch/relay.yml --all --yes --json > letters.json
+    """
+    _check_chosen(ids, everything=everything)
+    if not yes and not _is_terminal():
+        fail("nobody to ask: --yes says that it is wanted", USAGE_ERROR)
+    settings = _relay_settings(context, config)
+    from exporter.relay import commands
+
+    unwanted = _asked(lambda: commands.numbers(settings)) if everything else ids
+    if not unwanted:
+        click.echo("No dead letters.", err=as_json)
+        return
+    if not yes:
+        _agree(len(set(unwanted)), as_json=as_json)
+    missing = False
+    done = commands.discard(settings, unwanted, _write if as_json else None)
+    while (one := _asked(lambda: next(done, None))) is not None:
+        letter, known = one
+        missing |= known is None
+        if known is None or not as_json:
+            text = "no such dead letter" if known is None else f"discarded  {_line(known)}"
+            click.echo(f"{letter:>6}  {text}", err=as_json)
+    sys.exit(1 if missing else 0)
+
+
+def _check_chosen(ids: tuple[int, ...], *, everything: bool) -> None:
+    if everything == bool(ids):
+        fail("expected either numbers, as `hostwatch relay dead-letters` lists them, or --all", USAGE_ERROR)
+
+
+def _is_terminal() -> bool:
+    """Say whether there is somebody to ask."""
+    return sys.stdin.isatty()
+
+
+def _agree(number: int, *, as_json: bool) -> None:
+    """Ask whether so many letters are to be forgotten; end with 1 unless they are."""
+    left = "Only what --json writes" if as_json else "Nothing"
+    what = (
+        f"Discard {number} dead letter{'s' if number > 1 else ''}? {left} is left of {'them' if number > 1 else 'it'}."
+    )
+    if not click.confirm(what, err=True):
+        fail("nothing was discarded", 1)
+
+
+def _write(letter: "Mapping[str, Any]") -> None:
+    """Write a letter as one line, and see it through to whoever reads it; end with 1 where that fails."""
+    try:
+        sys.stdout.write(json.dumps(letter) + "\n")
+        sys.stdout.flush()
+    except OSError as err:
+        # what Python still holds would fail once more at its end (docs.python.org, signal, note on SIGPIPE)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f"standard output: {err.strerror}; what was not written is still there", 1)
 
 
 def _asked(do: "Callable[[], T]") -> "T":

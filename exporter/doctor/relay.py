@@ -25,6 +25,13 @@ _SLACK_FIXES: Final[Mapping[str, str]] = {
 }
 
 
+_CONFIG: Final = "--config /etc/hostwatch/relay.yml"
+_LETTERS_FIX: Final = (
+    f"`hostwatch relay dead-letters {_CONFIG}` shows them, `hostwatch relay replay {_CONFIG} --all` tries them again,"
+    f" `hostwatch relay discard {_CONFIG} ID` forgets one that nobody will ever read"
+)
+
+
 class _Queue(msgspec.Struct):
     snapshots: int = 0
     messages: int = 0
@@ -104,8 +111,8 @@ def _queue(queue: _Queue) -> Found:
     elif queue.writable:
         yield _NOTE.ok("queue", f"{waiting} of {queue.limit} wait")
     if queue.dead_letters:
-        fix = "hostwatch relay dead-letters, then hostwatch relay replay"
-        yield _NOTE.warning("dead-letters", f"{queue.dead_letters} messages could not be read or delivered", fix)
+        text = f"{queue.dead_letters} messages could not be read or delivered"
+        yield _NOTE.warning("dead-letters", text, _LETTERS_FIX)
 
 
 def _watchdog(watchdog: _Watchdog) -> Found:

@@ -25,7 +25,7 @@ _ERRORS: Final = {
 
 def make_app(parts: Parts, metrics: Metrics, webhook: Webhook) -> Starlette:
     """Return the ASGI application."""
-    pages, control = Pages(parts), Control(parts)
+    pages, control = Pages(parts), Control(parts, metrics)
 
     async def scrape(request: Request) -> Response:
         body, content_type = metrics.page(request.headers.get("accept"))
@@ -37,7 +37,10 @@ def make_app(parts: Parts, metrics: Metrics, webhook: Webhook) -> Starlette:
         Route("/api/v1/messages", pages.messages),
         Route("/api/v1/status", pages.status),
         Route("/api/v1/dead-letters", control.dead_letters),
+        Route("/api/v1/dead-letters/ids", control.ids),
+        Route("/api/v1/dead-letters/{letter:int}", control.dead_letter),
         Route("/api/v1/dead-letters/replay", control.replay, methods=["POST"]),
+        Route("/api/v1/dead-letters/discard", control.discard, methods=["POST"]),
         Route("/api/v1/auth-test", control.auth_test, methods=["POST"]),
         Route("/metrics", scrape),
         Route("/-/healthy", pages.healthy),

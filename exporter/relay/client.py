@@ -20,7 +20,11 @@ class NotRunningError(Exception):
 
 
 class AnswerError(Exception):
-    """The relay did not answer, or with an error; the text says which."""
+    """The relay did not answer, or with an error; the text says which. `status` is HTTP's, 0 without an answer."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class RelayClient:
@@ -57,7 +61,7 @@ class RelayClient:
             decoded = None
         if status != 200 or decoded is None:
             said = decoded.get("error") if isinstance(decoded, Mapping) else data.decode(errors="replace")[:200].strip()
-            raise AnswerError(f"{method} {path.partition('?')[0]}: HTTP status {status}: {said}")
+            raise AnswerError(f"{method} {path.partition('?')[0]}: HTTP status {status}: {said}", status)
         return decoded
 
     def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:

@@ -1,8 +1,10 @@
 """What may be done to a running relay, by those who hold the webhook's bearer token: dead letters, asking Slack."""
 
 import asyncio
+import sqlite3
 import time
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -10,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from exporter.logs import Log
 from exporter.relay import letters
+from exporter.relay.metrics import Metrics
 from exporter.relay.parts import Parts
 from exporter.relay.senders import Senders
 from exporter.relay.slack import SlackError
@@ -24,12 +27,23 @@ MAX_REPLAYED: Final = 1000
 
 _JSON: Final = "application/json"
 
+T = TypeVar("T")
+
+
+Id = Annotated[int, msgspec.Meta(ge=1, le=letters.MAX_ID)]
+
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Which dead letters are to be tried again."""
 
-    ids: Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_REPLAYED)] = ()
+    ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=MAX_REPLAYED)] = ()
     all: bool = False
+
+
+class Unwanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which dead letters are to be forgotten: each by its number, never one that nobody has seen."""
+
+    ids: Annotated[tuple[Id, ...], msgspec.Meta(max_length=letters.MAX_DISCARDED)]
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -42,16 +56,47 @@ class Replayed(msgspec.Struct, frozen=True):
 class Control:
     """The paths below /api/v1 that want the token."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, metrics: Metrics) -> None:
+        self._parts, self._metrics = parts, metrics
         self._senders = Senders(1, "auth-test")
 
     async def dead_letters(self, request: Request) -> Response:
         """List the dead letters."""
         if refused := self._refused(request):
             return refused
-        found = await asyncio.wait_for(asyncio.wrap_future(self._parts.queue.run(letters.listed)), DATABASE_SECONDS)
-        return _answer({"dead_letters": found})
+        return _answer({"dead_letters": await self._run(letters.listed)})
+
+    async def ids(self, request: Request) -> Response:
+        """Tell the numbers of all dead letters, oldest first: the list has the newest only."""
+        if refused := self._refused(request):
+            return refused
+        return _answer({"ids": await self._run(letters.ids)})
+
+    async def dead_letter(self, request: Request) -> Response:
+        """Tell one dead letter with all of its body."""
+        if refused := self._refused(request):
+            return refused
+        letter: int = request.path_params["letter"]
+        found = None if letter > letters.MAX_ID else await self._run(lambda db: letters.whole(db, letter))
+        return JSONResponse({"error": "there is no such dead letter"}, 404) if found is None else _answer(found)
+
+    async def discard(self, request: Request) -> Response:
+        """Forget dead letters: `{"ids": [1, 2]}`."""
+        if refused := self._refused(request):
+            return refused
+        try:
+            unwanted = msgspec.json.decode(await _body(request), type=Unwanted)
+        except (msgspec.DecodeError, ValueError, TimeoutError, ClientDisconnect) as err:
+            return JSONResponse({"error": f"expected {{'ids': [1, 2]}}: {err}"}, 400)
+        # to the end, even if whoever asked goes away: what is gone is counted and told
+        return await asyncio.shield(self._discard(unwanted.ids))
+
+    async def _discard(self, unwanted: tuple[int, ...]) -> Response:
+        gone = await self._run(lambda db: letters.discard(db, unwanted))
+        self._metrics.discarded.inc(len(gone))
+        done = {one.id for one in gone}
+        _log.info("dead letters discarded", ids=sorted(done), missing=[one for one in unwanted if one not in done])
+        return _answer({"discarded": gone})
 
     async def replay(self, request: Request) -> Response:
         """Try dead letters again: `{"ids": [1, 2]}` or `{"all": true}`."""
@@ -61,10 +106,9 @@ class Control:
             wanted = msgspec.json.decode(await _body(request), type=Wanted)
         except (msgspec.DecodeError, ValueError, TimeoutError, ClientDisconnect) as err:
             return JSONResponse({"error": f"expected {{'ids': [1, 2]}} or {{'all': true}}: {err}"}, 400)
-        queue = self._parts.queue
         ids = wanted.ids
         if wanted.all:
-            ids = tuple(await asyncio.wait_for(asyncio.wrap_future(queue.run(letters.ids)), DATABASE_SECONDS))
+            ids = tuple(await self._run(letters.ids))
         done = [await self._replay(one) for one in ids]
         _log.info("dead letters replayed", ids=list(ids), failed=sum(bool(one.error) for one in done))
         self._parts.delivery.wake()
@@ -72,9 +116,8 @@ class Control:
 
     async def _replay(self, letter: int) -> Replayed:
         now, limit = self._parts.clock(), self._parts.settings.limits.queue_snapshots
-        run = self._parts.queue.run(lambda db: letters.replay(db, letter, now, limit))
         try:
-            return Replayed(letter, await asyncio.wait_for(asyncio.wrap_future(run), DATABASE_SECONDS))
+            return Replayed(letter, await self._run(lambda db: letters.replay(db, letter, now, limit)))
         except StoreFullError as err:
             return Replayed(letter, f"the queue is full: {err}")
 
@@ -107,6 +150,10 @@ class Control:
         seconds = self._parts.settings.slack.timeout + 1
         answer = await asyncio.wait_for(future, seconds)
         return _answer({**answer, "seconds": round(time.monotonic() - began, 4)})
+
+    async def _run(self, do: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something in a transaction. Raises StoreError, and TimeoutError where the disk is stuck."""
+        return await asyncio.wait_for(asyncio.wrap_future(self._parts.queue.run(do)), DATABASE_SECONDS)
 
     def _refused(self, request: Request) -> Response | None:
         """Return the answer to whoever does not hold the token."""

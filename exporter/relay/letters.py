@@ -1,7 +1,9 @@
-"""Dead letters: what nobody could read or deliver, listed for people, and given another try. Runs in transactions."""
+"""Dead letters: what nobody could read or deliver, listed, given another try, or discarded. Runs in transactions."""
 
+import base64
 import sqlite3
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -14,14 +16,18 @@ from exporter.relay.storage import Arrival
 MAX_LISTED: Final = 1000
 # so much of a body is listed; replay uses all of it
 MAX_SHOWN: Final = 10_000
+# so many are forgotten in one transaction: it is to end in a second or two on a slow disk, too
+MAX_DISCARDED: Final = 100
+# the largest number that a row can have (sqlite.org/datatype3.html)
+MAX_ID: Final = 2**63 - 1
 
 
 class ReplayError(Exception):
     """A letter cannot be tried again; the text says why. It stays."""
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """One dead letter. Moments are seconds since 1970; `times` counts equal bodies."""
+class Head(msgspec.Struct, frozen=True):
+    """What is known of one dead letter. Moments are seconds since 1970; `times` counts equal bodies."""
 
     id: int
     reason: str
@@ -30,23 +36,59 @@ class Letter(msgspec.Struct, frozen=True):
     received_first: float
     received: float
     body_bytes: int
+
+
+class Letter(Head, frozen=True):
+    """One dead letter as it is listed: the beginning of its body, what is no UTF-8 replaced."""
+
     body: str
+
+
+class Whole(Head, frozen=True):
+    """One dead letter with all of its body, byte for byte: as text, or in base64 where it is no UTF-8."""
+
+    encoding: Literal["utf-8", "base64"]
+    body: str
+
+
+_HEAD: Final = "id, reason, detail, times, received_first, received_last, length(body)"
 
 
 def listed(db: sqlite3.Connection) -> list[Letter]:
     """Return the dead letters, newest first."""
     rows = db.execute(
-        "SELECT id, reason, detail, times, received_first, received_last, length(body), substr(body, 1, ?)"
-        " FROM dead_letters ORDER BY id DESC LIMIT ?",
+        f"SELECT {_HEAD}, substr(body, 1, ?) FROM dead_letters ORDER BY id DESC LIMIT ?",  # noqa: S608 -- a constant
         (MAX_SHOWN, MAX_LISTED),
     )
-    names = Letter.__struct_fields__
-    return [Letter(**{**dict(zip(names, row, strict=True)), "body": row[7].decode(errors="replace")}) for row in rows]
+    return [Letter(**_head(row), body=row[-1].decode(errors="replace")) for row in rows]
+
+
+def whole(db: sqlite3.Connection, letter: int) -> Whole | None:
+    """Return a dead letter with all of its body; None where there is none of that number."""
+    query = f"SELECT {_HEAD}, body FROM dead_letters WHERE id = ?"  # noqa: S608 -- a constant
+    row = db.execute(query, (letter,)).fetchone()
+    if row is None:
+        return None
+    body: bytes = row[-1]
+    try:
+        return Whole(**_head(row), encoding="utf-8", body=body.decode())
+    except UnicodeDecodeError:
+        return Whole(**_head(row), encoding="base64", body=base64.b64encode(body).decode())
+
+
+def _head(row: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(Head.__struct_fields__, row, strict=False))
 
 
 def ids(db: sqlite3.Connection) -> list[int]:
     """Return the numbers of all dead letters, oldest first: in this order they are tried again."""
     return [row[0] for row in db.execute("SELECT id FROM dead_letters ORDER BY id").fetchall()]
+
+
+def discard(db: sqlite3.Connection, letters: Iterable[int]) -> list[Head]:
+    """Forget dead letters; return those that were there."""
+    command = f"DELETE FROM dead_letters WHERE id = ? RETURNING {_HEAD}"  # noqa: S608 -- a constant
+    return [Head(**_head(row)) for letter in letters for row in db.execute(command, (letter,)).fetchall()]
 
 
 def replay(db: sqlite3.Connection, letter: int, now: float, limit: int) -> str:

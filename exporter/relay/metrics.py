@@ -35,6 +35,9 @@ class Metrics:
             "webhook_other_versions", "Webhooks taken though their payload has another version than 4 (intake)."
         )
         self.previewed = self._counter("messages_previewed", "Messages logged and shown, not sent (preview mode).")
+        self.discarded = self._counter(
+            "dead_letters_discarded", "Dead letters that somebody discarded (POST /api/v1/dead-letters/discard)."
+        )
         self.last_stored = Gauge(
             "relay_webhook_last_stored_timestamp_seconds",
             "When a webhook was stored last, in seconds since 1970; 0 before the first (intake).",

@@ -139,3 +139,19 @@ def test_dead_letters_of_a_running_relay(world: World) -> None:
         assert [one["body"] for one in json.loads(listed.stdout)] == ["{nope"]
         done = world.command("replay", "--all", port=relay.port)
         assert (done.returncode, "still cannot be read" in done.stdout) == (1, True)
+
+
+def test_dead_letters_of_a_running_relay_are_discarded(world: World) -> None:
+    bodies = [f"{{nope {number}" for number in range(120)]  # more than are asked for at once
+    with RelayProcess(world.folder, **world.settings) as relay:
+        for body in bodies:
+            relay.post(body.encode())
+        refused = world.command("discard", "--all", port=relay.port)
+        assert (refused.returncode, "--yes" in refused.stderr, relay.metric("relay_dead_letters")) == (2, True, 120)
+        done = world.command("discard", "--all", "--yes", "--json", port=relay.port)
+        assert (done.returncode, relay.metric("relay_dead_letters")) == (0, 0)
+        assert [json.loads(line)["body"] for line in done.stdout.splitlines()] == bodies
+        assert relay.metric("relay_dead_letters_discarded_total") == 120
+        relay.post(b"{once more")
+        done = world.command("discard", "121", "--yes", port=relay.port)
+        assert (done.returncode, "121  discarded" in done.stdout) == (0, True)

@@ -17,29 +17,25 @@ Commands and options are completed by the shell after `hostwatch completion bash
 
 def page() -> str:
     """Return docs/cli.md."""
-    return _HEAD + "".join(_section(names, command) for names, command in commands(main, ("hostwatch",)))
+    return _HEAD + "".join(_section(context) for context in _contexts(main, "hostwatch"))
 
 
-def commands(command: click.Command, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield a command and all below it, in the order of their groups."""
-    yield names, command
+def _contexts(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Yield a command and all below it, in the order of their groups, each as it is called."""
+    context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
+    context.max_content_width = 100
+    context.terminal_width = 100
+    yield context
     if isinstance(command, click.Group):
-        for name in command.list_commands(click.Context(command)):
-            below = command.get_command(click.Context(command), name)
-            assert below is not None
-            if not below.hidden:
-                yield from commands(below, (*names, name))
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            if not found.hidden:
+                yield from _contexts(found, below, context)
 
 
-def _section(names: tuple[str, ...], command: click.Command) -> str:
-    context = None
-    for name in names:
-        whose = main if context is None else command
-        context = click.Context(whose, parent=context, info_name=name, **whose.context_settings)
-        context.max_content_width = 100
-        context.terminal_width = 100
-    assert context is not None
+def _section(context: click.Context) -> str:
     with context.scope():
-        text = command.get_help(context)
+        text = context.command.get_help(context)
     lines = "\n".join(line.rstrip() for line in text.splitlines())
-    return f"\n## {' '.join(names)}\n\n```\n{lines}\n```\n"
+    return f"\n## {context.command_path}\n\n```\n{lines}\n```\n"

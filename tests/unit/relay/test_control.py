@@ -34,7 +34,10 @@ def asked(relay: RelayProcess, method: str, path: str, content: Any = None, toke
 
 PATHS = [
     ("GET", "/api/v1/dead-letters"),
+    ("GET", "/api/v1/dead-letters/ids"),
+    ("GET", "/api/v1/dead-letters/1"),
     ("POST", "/api/v1/dead-letters/replay"),
+    ("POST", "/api/v1/dead-letters/discard"),
     ("POST", "/api/v1/auth-test"),
 ]
 
@@ -60,9 +63,42 @@ def test_dead_letters_are_listed_and_replayed(relay: RelayProcess) -> None:
     assert [one["id"] for one in answer["replayed"]] == [letter["id"]]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"ids":["a"]}', b'{"id":[1]}', b"x" * 100_000])
-def test_what_is_no_list_of_letters_is_refused(relay: RelayProcess, body: bytes) -> None:
-    assert asked(relay, "POST", "/api/v1/dead-letters/replay", body).status == 400
+def test_dead_letters_are_told_whole_and_discarded(relay: RelayProcess) -> None:
+    relay.post(b"{discard me")
+    letter = max(asked(relay, "GET", "/api/v1/dead-letters/ids").json["ids"])
+    assert asked(relay, "GET", f"/api/v1/dead-letters/{letter}").json["body"] == "{discard me"
+    before, kept = relay.metric("relay_dead_letters_discarded_total"), relay.metric("relay_dead_letters")
+    answer = asked(relay, "POST", "/api/v1/dead-letters/discard", {"ids": [letter, 999]}).json
+    assert [(one["id"], one["reason"]) for one in answer["discarded"]] == [(letter, "not_json")]
+    assert relay.metric("relay_dead_letters_discarded_total") == before + 1
+    assert relay.metric("relay_dead_letters") == kept - 1
+    (told,) = [event for event in relay.events() if event["event"] == "dead letters discarded"]
+    assert (told["level"], told["ids"], told["missing"]) == ("info", [letter], [999])
+    gone = asked(relay, "GET", f"/api/v1/dead-letters/{letter}")
+    assert (gone.status, gone.json["error"]) == (404, "there is no such dead letter")
+
+
+HUGE = 2**63
+
+
+@pytest.mark.parametrize("path", ["/api/v1/dead-letters/replay", "/api/v1/dead-letters/discard"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"ids":["a"]}', b'{"id":[1]}', b'{"ids":[0]}', b'{"ids":[%d]}' % HUGE, b"x" * 100_000],
+    ids=["nothing", "a list", "a text", "another key", "0", "no number of SQLite's", "too much"],
+)
+def test_what_is_no_list_of_letters_is_refused(relay: RelayProcess, path: str, body: bytes) -> None:
+    assert asked(relay, "POST", path, body).status == 400
+    assert relay.metric("relay_store_writable") == 1
+
+
+def test_a_letter_with_no_number_of_sqlites_is_not_there(relay: RelayProcess) -> None:
+    assert asked(relay, "GET", f"/api/v1/dead-letters/{HUGE}").status == 404
+    assert relay.metric("relay_store_writable") == 1
+
+
+def test_nobody_discards_what_he_has_not_named(relay: RelayProcess) -> None:
+    assert asked(relay, "POST", "/api/v1/dead-letters/discard", {"all": True}).status == 400
 
 
 def test_slack_is_asked_whose_token_it_is(relay: RelayProcess, slack: FakeSlack) -> None:

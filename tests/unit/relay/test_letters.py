@@ -139,6 +139,47 @@ def test_an_old_firing_letter_does_not_undo_a_resolved_message(bench: Bench) -> 
     assert "RESOLVED" in root.text
 
 
+def discard(queue: DurableQueue, *wanted: int) -> list[letters.Head]:
+    return queue.run(lambda db: letters.discard(db, wanted)).result(10)
+
+
+def test_what_is_discarded_is_gone_and_told(bench: Bench) -> None:
+    bury(bench.queue, b"{nope", "not_json")
+    bury(bench.queue, b"{}")
+    (gone,) = discard(bench.queue, 1, 7, 1)
+    assert (gone.id, gone.reason, gone.detail, gone.received, gone.body_bytes) == (1, "not_json", "why", 5.0, 5)
+    assert (ids(bench.queue), bench.queue.stats.dead_letters) == ([2], 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "told"),
+    [
+        ("{né".encode(), "utf-8", "{né"),
+        (b"x" * 20_000, "utf-8", "x" * 20_000),
+        (b"\xff\x00", "base64", "/wA="),
+    ],
+    ids=["text", "longer than the list shows", "no text"],
+)
+def test_a_letter_is_told_whole(bench: Bench, body: bytes, encoding: str, told: str) -> None:
+    bury(bench.queue, body, "not_json")
+    found = bench.queue.run(lambda db: letters.whole(db, 1)).result(10)
+    assert found is not None
+    assert (found.id, found.reason, found.body_bytes) == (1, "not_json", len(body))
+    assert (found.encoding, found.body) == (encoding, told)
+    assert bench.queue.run(lambda db: letters.whole(db, 2)).result(10) is None
+
+
+def test_there_is_room_again_for_letters_once_some_are_discarded(tmp_path: Path) -> None:
+    queue = DurableQueue(tmp_path / "other.db", Limits(dead_letters=1))
+    bury(queue, b"one")
+    with pytest.raises(StoreFullError):
+        bury(queue, b"two")
+    discard(queue, 1)
+    bury(queue, b"two")
+    assert ids(queue) == [2]
+    assert queue.close()
+
+
 def test_a_closed_queue_has_limits_as_before(tmp_path: Path) -> None:
     queue = DurableQueue(tmp_path / "other.db", Limits(dead_letters=1))
     bury(queue, b"one")
