@@ -23,9 +23,8 @@ _SLACK_FIXES: Final[Mapping[str, str]] = {
     "token_expired": "write a new token into Vault or the token file",
     "missing_scope": "give the app the scope chat:write and install it anew",
 }
-
-
 _CONFIG: Final = "--config /etc/hostwatch/relay.yml"
+_TEST: Final = f"`hostwatch relay test {_CONFIG}`"
 _LETTERS_FIX: Final = (
     f"`hostwatch relay dead-letters {_CONFIG}` shows them, `hostwatch relay replay {_CONFIG} --all` tries them again,"
     f" `hostwatch relay discard {_CONFIG} ID` forgets one that nobody will ever read"
@@ -89,7 +88,7 @@ def examine(place: Place) -> Found:
     if status.slack is not None:
         yield from _slack(status.slack)
     else:
-        fix = "write a bot token into Vault or slack.token_file (docs/relay.md), then `hostwatch relay test`"
+        fix = f"write a bot token into Vault or slack.token_file (docs/relay.md), then {_TEST}"
         yield _NOTE.warning("preview", "preview: nothing is sent to Slack", fix)
 
 
@@ -140,7 +139,7 @@ def _slack(slack: _Slack) -> Found:
     said = slack.last_error if slack.failing_since else ""
     codes = {key.rpartition(": ")[2] for key in slack.errors}
     fixes = [fix for code, fix in _SLACK_FIXES.items() if code in said or (slack.undeliverable and code in codes)]
-    fix = "; ".join(fixes) or "`hostwatch relay test` says at which step it fails"
+    fix = "; ".join(fixes) or f"{_TEST} says at which step it fails"
     if slack.failing_since:
         yield _NOTE.problem("slack", f"Slack takes no message since {slack.failing_since}: {slack.last_error}", fix)
     elif slack.undeliverable:
@@ -149,4 +148,4 @@ def _slack(slack: _Slack) -> Found:
     elif slack.last_success:
         yield _NOTE.ok("slack", f"Slack took a message at {slack.last_success}")
     else:
-        yield _NOTE.ok("slack", "nothing was sent yet: `hostwatch relay test` sends one message all the way")
+        yield _NOTE.ok("slack", f"nothing was sent yet: {_TEST} sends one message all the way")
