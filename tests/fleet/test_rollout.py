@@ -43,6 +43,8 @@ class World:
         self.fleet = playbooks.fleet
         # releases of their own size: a disk that can be filled
         self.fleet["h2"].exec("sh", "-c", "mount -t tmpfs -o size=120M,mode=755 tmpfs /opt")
+        # a hardened machine: what sudo runs makes files that only root can read, unless it says otherwise
+        self.fleet["h2"].exec("sh", "-c", "echo 'Defaults umask=0077' >/etc/sudoers.d/umask")
         for name in self.fleet.hosts:
             self.fleet[name].exec("touch", "/run/before-the-dry-run")
         self.dry = playbooks.roll_out("--check", "--diff")
@@ -60,7 +62,7 @@ class World:
         skipped = "^/(home/ops/.ansible|proc|run|tmp|var/(tmp|log|lib/(sudo|systemd|private)))/|^/etc/resolv.conf$"
         return self.fleet[name].exec("sh", "-c", f"{look} | grep -Ev '{skipped}'; getent passwd hostwatch; true")
 
-    def deploy_monitoring(self, tree: Path, **more: object) -> Run:
+    def deploy_monitoring(self, tree: Path, *arguments: str, **more: object) -> Run:
         """Put a tree's rules, routes and relay in force beside the Prometheus that is there."""
         self.fleet[MONITOR].copy(Path(str(debian13.find("promtool"))), "/usr/bin/promtool")
         variables = {
@@ -70,7 +72,11 @@ class World:
             "hostwatch_relay_token": "a-token-of-the-tests-0123456789",
             **more,
         }
-        return self.playbooks.run("deploy-monitoring.yml", **variables).good()
+        return self.playbooks.run("deploy-monitoring.yml", *arguments, **variables).good()
+
+    def command(self, name: str) -> str:
+        """Return where the command of everybody's PATH leads on a machine; "" where there is none."""
+        return self.fleet[name].exec("sh", "-c", "readlink /usr/local/bin/hostwatch || true").strip()
 
     def release(self, name: str, version: str, *changes: tuple[str, str, str]) -> str:
         """Return a tree of another version."""
@@ -101,6 +107,12 @@ def test_first_run_installs_verifies_and_registers(world: World) -> None:
     assert {(row["instance"], row["environment"]) for row in rows} >= wanted
     assert {world.playbooks.version(name) for name in world.fleet.hosts} == {world.version}
     assert world.playbooks.silences() == []
+    for name in world.fleet.hosts:
+        assert world.command(name) == "/opt/hostwatch/current/bin/hostwatch"
+        # as anybody, where root's files are for root alone, too
+        assert world.version in world.fleet.ssh(name, "hostwatch --version")
+    for name in world.fleet.hosts:
+        assert f"WARNING: {name}: whoever reaches" in " ".join(world.first.text.split())
     assert_within(FIRST_SECONDS, world.first.seconds, *world.pings)
 
 
@@ -347,9 +359,11 @@ FROM_VAULT = (
 def test_locked_machine_opens_to_prometheus_with_what_vault_holds(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The password is Vault's alone; certificates are files of the control machine; a wrong password is seen."""
+    """The password is Vault's alone; certificates are files of the control machine; what is wrong of both is seen."""
     playbooks, authority = world.playbooks, Authority(tmp_path / "authority")
     pair = authority.issue("h1", [f"IP:{world.fleet.address('h1')}"])
+    # for whom the machine answers: Prometheus, and us; the stranger's is of another authority
+    client, stranger = authority.issue("prometheus"), Authority(tmp_path / "strangers").issue("prometheus")
     password = "battery-staple-3c77"
     with FakeVault() as vault:
         vault.policies["hostwatch"].add("secret/data/hostwatch/exporter")
@@ -363,17 +377,26 @@ def test_locked_machine_opens_to_prometheus_with_what_vault_holds(
             "hostwatch_exporter_tls_certificate": FROM_FILE.replace("PATH", str(pair.certificate)),
             "hostwatch_exporter_tls_key": FROM_FILE.replace("PATH", str(pair.key)),
             "hostwatch_exporter_users": {"prometheus": secret["hash"]},
+            "hostwatch_exporter_tls_client_ca": FROM_FILE.replace("PATH", str(authority.certificate)),
             "hostwatch_exporter_verify_user": "prometheus",
             "hostwatch_exporter_verify_password": secret["password"],
+            "hostwatch_exporter_verify_certificate": FROM_FILE.replace("PATH", str(client.certificate)),
+            "hostwatch_exporter_verify_key": FROM_FILE.replace("PATH", str(client.key)),
         }
         access = {
             "hostwatch_monitoring_node_access": {
-                "tls_config": {"ca_file": "exporters-ca.crt"},
+                "tls_config": {
+                    "ca_file": "exporters-ca.crt",
+                    "cert_file": "prometheus.crt",
+                    "key_file": "prometheus.key",
+                },
                 "basic_auth": {"username": "prometheus", "password_file": "exporters-password"},
             },
             "hostwatch_monitoring_secrets": {
                 "exporters-ca.crt": authority.certificate.read_text(),
                 "exporters-password": secret["password"],
+                "prometheus.crt": client.certificate.read_text(),
+                "prometheus.key": client.key.read_text(),
             },
         }
         try:
@@ -389,6 +412,23 @@ def test_locked_machine_opens_to_prometheus_with_what_vault_holds(
             assert run.code != 0
             assert "401" in run.reason, run.text[-3000:]
             assert playbooks.state("h1") == before
+            strange = {
+                "hostwatch_exporter_verify_certificate": FROM_FILE.replace("PATH", str(stranger.certificate)),
+                "hostwatch_exporter_verify_key": FROM_FILE.replace("PATH", str(stranger.key)),
+                "hostwatch_exporter_verify_seconds": 6,
+            }
+            run = playbooks.roll_out("--limit", "h1", "--tags", "verify", **{**locks, **strange})
+            assert run.code != 0
+            assert "ended the connection, as for a certificate" in run.reason, run.text[-3000:]
+            # without one of ours Prometheus alone proves it: a change still can be rolled out
+            nothing = {"hostwatch_exporter_verify_certificate": "", "hostwatch_exporter_verify_key": ""}
+            run = playbooks.roll_out("--limit", "h1", **{**locks, **nothing}, hostwatch_exporter_memory_max="255M")
+            assert "Prometheus has to scrape the new version" in " ".join(run.good().text.split())
+            failing = {**locks, "hostwatch_exporter_collectors": ["infiniband"], "hostwatch_exporter_verify_seconds": 6}
+            run = playbooks.roll_out("--limit", "h1", **failing)
+            assert "no success of infiniband" in run.reason, run.text[-3000:]
+            assert "which answers" in run.reason
+            assert "MemoryMax=255M" in world.fleet["h1"].exec("systemctl", "cat", "hostwatch-exporter")
         finally:
             world.deploy_monitoring(playbooks.tree)
             playbooks.roll_out("--limit", "h1").good()
@@ -414,14 +454,21 @@ def test_vanished_lost_and_removed_machines(world: World) -> None:
     playbooks, monitor = world.playbooks, world.fleet[MONITOR]
     tree = playbooks.copy_tree(
         "quick", ("prometheus/rules/hosts.yml", "[1m]", "[10s]"), ("prometheus/rules/hosts.yml", "for: 1m", "for: 5s"),
-        ("prometheus/rules/hosts.yml", "for: 5m", "for: 5s"), ("prometheus/rules/hosts.yml", "[10m]", "[20s]"),
+        ("prometheus/rules/hosts.yml", "for: 5m", "for: 15s"), ("prometheus/rules/hosts.yml", "[4m]", "[12s]"),
     )  # fmt: skip
     own = str(playbooks.write_inventory("monitor.yml", {MONITOR: {}}))
     world.deploy_monitoring(tree)
     again = world.deploy_monitoring(tree)
     assert again.changed == {MONITOR: 0}, again.text
+    for tag, ran in (("relay", "Ask whether it answers"), ("monitoring", "Write the rules")):
+        part = world.deploy_monitoring(tree, "--tags", tag)
+        assert f": {ran}] *" in part.text
+        assert part.changed == {MONITOR: 0}, part.text
+    assert "alertmanager_urls:\n- http://127.0.0.1:9093" in monitor.exec("cat", "/etc/hostwatch/relay.yml")
+    assert world.command(MONITOR) == "/opt/hostwatch/relay/bin/hostwatch"
     assert drill_of_before_the_boot_is_undone(world)
     playbooks.roll_out("-i", own).good()
+    assert world.command(MONITOR) == "/opt/hostwatch/current/bin/hostwatch"
 
     def firing() -> set[tuple[str, str]]:
         rows = playbooks.query('ALERTS{alertstate="firing",alertname=~"HostDown|HostMissing"}')
@@ -434,6 +481,11 @@ def test_vanished_lost_and_removed_machines(world: World) -> None:
         wait_until(lambda: firing() == {("HostDown", "h3"), ("HostMissing", "h2")})
         playbooks.run("remove-exporter.yml", "--limit", "h2,h3").good()
         wait_until(lambda: firing() == set())
+        # the time in which it would have come is over, and it has not
+        wait_until(lambda: not playbooks.query('last_over_time(host_expected_info{target="h3"}[40s])'), 90)
+        assert not playbooks.query(
+            'last_over_time(ALERTS{alertstate="firing",alertname="HostMissing",instance="h3"}[5m])'
+        )
         for name in ("h2", "h3"):
             places = "/etc /opt /run /usr/local /var/lib /root /home"
             units = "systemctl list-units --all --no-legend 'hostwatch*'"
@@ -444,4 +496,41 @@ def test_vanished_lost_and_removed_machines(world: World) -> None:
     finally:
         playbooks.run("remove-exporter.yml", "-i", own).good()
         playbooks.roll_out().good()
+    # the relay stays, and with it its command
+    assert world.command(MONITOR) == "/opt/hostwatch/relay/bin/hostwatch"
     wait_until(lambda: firing() == set())
+
+
+def test_command_of_somebody_else_is_neither_taken_nor_removed(world: World) -> None:
+    """What an administrator put on the PATH stays, and the play says so; removing leaves it, too."""
+    machine, path = world.fleet["h3"], "/usr/local/bin/hostwatch"
+    machine.exec("sh", "-c", f"rm {path}; echo '#!/bin/sh' >{path}")
+    try:
+        run = world.playbooks.roll_out("--limit", "h3").good()
+        assert run.changed == {"h3": 0}, run.text
+        assert f"{path} is not ours and stays as it is" in " ".join(run.text.split())
+        world.playbooks.run("remove-exporter.yml", "--limit", "h3").good()
+        assert machine.exec("cat", path) == "#!/bin/sh\n"
+    finally:
+        machine.exec("rm", "-f", path)
+        world.playbooks.roll_out("--limit", "h3").good()
+    assert world.command("h3") == "/opt/hostwatch/current/bin/hostwatch"
+
+
+def test_release_that_cannot_be_started_again_is_told_and_the_next_rollout_goes_on(world: World) -> None:
+    """The old release is broken by hand, so undoing a bad version fails; nothing has to be cleaned up for the next."""
+    machine = world.fleet["h3"]
+    python = machine.exec("readlink", "/opt/hostwatch/current/bin/python").strip()
+    tree = world.release(
+        "stillborn-too", "9.9.7", ("exporter/daemon.py", "def run(", "raise OSError('no such luck')\n\n\ndef run(")
+    )
+    try:
+        machine.exec("ln", "-sfn", "/nonexistent", "/opt/hostwatch/current/bin/python")
+        run = world.playbooks.roll_out("--limit", "h3", hostwatch_release_source=tree)
+        assert run.code != 0
+        assert "Going back failed too: files and links are as before, but" in run.reason, run.text[-3000:]
+        assert "hostwatch-deploy" not in machine.exec("ls", "/run").split()
+    finally:
+        machine.exec("ln", "-sfn", python, "/opt/hostwatch/current/bin/python")
+    world.playbooks.roll_out("--limit", "h3").good()
+    wait_until(lambda: world.playbooks.runs("h3", world.version))

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -61,8 +62,7 @@ class Playbooks:
 
     def copy_tree(self, name: str, *changes: tuple[str, str, str]) -> Path:
         """Return a copy of what is rolled out, with texts replaced: file, old, new."""
-        tree = self.folder / name
-        tree.mkdir()
+        tree = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
         for part in _TREE:
             source = ROOT / part
             copy: Callable[..., object] = shutil.copytree if source.is_dir() else shutil.copy
@@ -149,6 +149,7 @@ class Playbooks:
         """Return all that a rollout may change on a machine, and which process runs there."""
         look = """
             cd /opt/hostwatch && ls -A . */.whole 2>/dev/null; readlink current previous
+            ls -lA --time-style=+ /usr/local/bin
             sha256sum deploy.py /etc/hostwatch/* /etc/systemd/system/hostwatch-exporter.service
             systemctl show -p MainPID,ActiveState,NRestarts,UnitFileState hostwatch-exporter
             ls /run/hostwatch-deploy; systemctl list-timers --all --no-legend 'hostwatch*'

@@ -4,7 +4,7 @@
     deploy.py begin JSON                         make folders, remember unit, files, links; undo all unless kept in time
     deploy.py activate UNIT RELEASE URL          links, restart, wait until systemd calls it ready
     deploy.py steady UNIT SECONDS                wait until it has run for so long without an end
-    deploy.py keep UNIT [FILE...]                no undoing any more; old releases go
+    deploy.py keep UNIT [FILE...]                no undoing any more; old releases go; the command hostwatch leads there
     deploy.py undo UNIT                          back to what begin found, running as it was
 
 JSON is an object with unit, user, folders, files, seconds. Each prints one JSON object. The undoing runs on this
@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -32,7 +33,12 @@ TEXT = str(globals().get("TEXT") or Path(__file__).read_text())
 ROOT = Path(os.environ.get("HOSTWATCH_DEPLOY_ROOT") or Path(__file__).resolve().parent)
 # a change under way, and what it began with: in memory only, for it holds credentials
 RUN = Path(os.environ.get("HOSTWATCH_DEPLOY_RUN", "/run/hostwatch-deploy"))
+# what people and runbooks call
+COMMAND = Path(os.environ.get("HOSTWATCH_DEPLOY_COMMAND", "/usr/local/bin/hostwatch"))
 COMMAND_SECONDS = 120
+# VERSION-DIGEST, as wheelhouse.py names a release: what has another name in ROOT is not ours to remove
+_RELEASE = re.compile(r"[\w.+!-]+-[0-9a-f]{8}")
+_OUR_LINK = re.compile(r"/(?:.+/)?hostwatch/(?:current|relay)/bin/hostwatch")
 
 
 class DeployError(Exception):
@@ -44,11 +50,19 @@ def main() -> None:
     # a session that is cut off ends us in order
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
+    # a stricter one of the machine would keep the unit's user out of the folders that are made here
+    os.umask(0o022)
     command, *arguments = sys.argv[1:]
     try:
+        _refuse_shared_root()
         print(json.dumps(COMMANDS[command](*arguments)))
     except (DeployError, OSError, subprocess.SubprocessError) as err:
         sys.exit(str(err))
+
+
+def _refuse_shared_root() -> None:
+    if not ROOT.is_absolute() or ROOT.name != "hostwatch":
+        raise DeployError(f"{ROOT}: expected a folder of its own whose name is hostwatch, such as /opt/hostwatch")
 
 
 def look(given: str) -> dict[str, object]:
@@ -57,7 +71,7 @@ def look(given: str) -> dict[str, object]:
     unit, files = str(wanted["unit"]), wanted["files"]
     force = _in_force(unit)
     settled = bool(force) and force.get("digest") == _digest(unit, files) and _show(unit, "ActiveState") == "active"
-    whole = [path.name for path in ROOT.glob("*") if _is_whole(path) and not path.is_symlink()]
+    whole = [path.name for path in ROOT.glob("*") if _is_release(path) and _is_whole(path)]
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
         "machine": platform.machine(),
@@ -68,19 +82,20 @@ def look(given: str) -> dict[str, object]:
         "files": [name for name in files if Path(name).exists()],
         "made": _missing(wanted),
         "recovered": False,
+        "failure": "",
     }
 
 
 def begin(given: str) -> dict[str, object]:
     """Make user and folders, remember the state, arm the timer; return what look does.
 
-    What an earlier run left under way is undone first.
+    What an earlier run left under way is undone first; `failure` says what did not start after that.
     """
     wanted = json.loads(given)
     unit = str(wanted["unit"])
     with _locked():
         made = _make_missing(wanted)
-        recovered = _state(unit).exists() and _undo(unit)
+        recovered, failure = _undo(unit) if _state(unit).exists() else (False, "")
         _remove_leftovers()
         found = look(given)
         saved = {
@@ -93,7 +108,7 @@ def begin(given: str) -> dict[str, object]:
         _write_state(unit, saved)
         _write(RUN / "deploy.py", TEXT.encode(), 0o600)
         _arm(unit, wanted["seconds"])
-    return {**found, "made": made, "recovered": recovered}
+    return {**found, "made": made, "recovered": recovered, "failure": failure}
 
 
 def _missing(wanted: dict) -> list[str]:
@@ -131,8 +146,8 @@ def activate(unit: str, release: str, url: str) -> dict[str, object]:
         current, previous = _link_names(unit)
         old = _release(unit)
         if old != release:
-            _link(current, release)
-            _link(previous, old)
+            _link(ROOT / current, release)
+            _link(ROOT / previous, old)
         _run("systemctl", "daemon-reload")
         _run("systemctl", "enable", "--quiet", unit)
         _start(unit)
@@ -141,18 +156,21 @@ def activate(unit: str, release: str, url: str) -> dict[str, object]:
 
 
 def steady(unit: str, seconds: str) -> dict[str, object]:
-    """Wait until one process of the unit has run for so long. Raises DeployError when it ends before."""
+    """Wait until one process of the unit has run for so long. Raises DeployError when it ends, or is not well then."""
     began = _show(unit, "ExecMainStartTimestampMonotonic")
     while _show(unit, "ActiveState") == "active" and _show(unit, "ExecMainStartTimestampMonotonic") == began:
         age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(began) / 1e6
         if age >= float(seconds):
+            # it says so long before systemd loses its patience
+            if (status := _show(unit, "StatusText")).startswith("Not well"):
+                raise DeployError(f"{unit}: {status}")
             return {"seconds": round(age)}
         time.sleep(min(1.0, float(seconds) - age))
     raise DeployError(f"{unit} did not run for {seconds} s: {_last_words(unit)}")
 
 
 def keep(unit: str, *files: str) -> dict[str, object]:
-    """End the change: what is there now stays. Returns whether something had been put in force."""
+    """End the change: what is there now stays. Return whether something had been put in force, and of the command."""
     with _locked():
         state = _read_state(unit)
         _disarm(unit)
@@ -160,20 +178,46 @@ def keep(unit: str, *files: str) -> dict[str, object]:
             force = {"digest": _digest(unit, files), "url": state["url"]}
             _write(ROOT / f".{_name(unit)}.json", json.dumps(force).encode(), 0o600)
         _end(unit, state)
-    return {"activated": state["activated"]}
+        led, note = _lead_command()
+    return {"activated": state["activated"], "led": led, "note": note}
+
+
+def _lead_command() -> tuple[bool, str]:
+    """Lead the command to the exporter's release, else to the relay's; return whether it changed, and why it did not.
+
+    This comes last: no change that is undone has touched it. What is there and no link of ours stays.
+    """
+    links = [ROOT / name / "bin/hostwatch" for name in ("current", "relay") if (ROOT / name).is_symlink()]
+    there = str(COMMAND.readlink()) if COMMAND.is_symlink() else ""
+    if not links or there == str(links[0]):
+        return False, ""
+    if not _OUR_LINK.fullmatch(there) if there else COMMAND.exists():
+        return False, f"{COMMAND} is not ours and stays as it is; the command is {links[0]}"
+    try:
+        COMMAND.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _link(COMMAND, str(links[0]))
+    except OSError as err:  # such as a /usr that cannot be written: the service does without
+        return False, f"{COMMAND} cannot be made ({err.strerror}); the command is {links[0]}"
+    return True, ""
 
 
 def undo(unit: str) -> dict[str, object]:
-    """Restore what begin found; nothing to do where no change is under way."""
+    """Restore what begin found; nothing to do where no change is under way.
+
+    Raises DeployError where all is restored and what ran before does not start.
+    """
     with _locked():
         if not _state(unit).exists():
             return {"changed": False, "release": _release(unit)}
-        changed = _undo(unit)
+        changed, failure = _undo(unit)
         _disarm(unit)
+    if failure:
+        raise DeployError(failure)
     return {"changed": changed, "release": _release(unit), "active": _show(unit, "ActiveState") == "active"}
 
 
-def _undo(unit: str) -> bool:
+def _undo(unit: str) -> tuple[bool, str]:
+    """Restore, and forget the change; return whether anything differed, and why what ran before does not run."""
     saved = _read_state(unit)
     files = {Path(name): content for name, content in saved["files"].items()}
     different = [path for path, content in files.items() if _read(path) != content]
@@ -185,12 +229,17 @@ def _undo(unit: str) -> bool:
             path.unlink()
     links = {name: target for name, target in saved["links"].items() if _links(unit)[name] != target}
     for name, target in links.items():
-        _link(name, target)
+        _link(ROOT / name, target)
     changed = bool(different or links or saved["activated"])
-    if changed:
-        _put_back(unit, saved)
+    failure = ""
+    try:
+        if changed:
+            _put_back(unit, saved)
+    except (DeployError, subprocess.SubprocessError) as err:
+        # a change that stayed remembered would be undone, and fail, before every later one: the way out is a new one
+        failure = f"files and links are as before, but {err}"
     _end(unit, saved)
-    return changed
+    return changed, failure
 
 
 def _put_back(unit: str, saved: dict) -> None:
@@ -247,18 +296,22 @@ def _links(unit: str) -> dict[str, str]:
     return {name: str((ROOT / name).readlink()) if (ROOT / name).is_symlink() else "" for name in _link_names(unit)}
 
 
-def _link(name: str, target: str) -> None:
+def _link(path: Path, target: str) -> None:
     if not target:
-        (ROOT / name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return
-    new = ROOT / f".{name}.new"
+    new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     new.symlink_to(target)
-    new.replace(ROOT / name)
+    new.replace(path)
 
 
 def _release(unit: str) -> str:
     return _links(unit)[_link_names(unit)[0]]
+
+
+def _is_release(path: Path) -> bool:
+    return bool(_RELEASE.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
 
 
 def _is_whole(folder: Path) -> bool:
@@ -266,11 +319,11 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _remove_leftovers() -> None:
-    """Remove what interrupted runs left: releases without their mark, archives, wheels."""
+    """Remove what interrupted runs left: releases without their mark, their archives, wheels."""
     for path in ROOT.iterdir():
-        if path.name.startswith(".wheels-") or (path.is_dir() and not path.is_symlink() and not _is_whole(path)):
+        if path.name.startswith(".wheels-") or (_is_release(path) and not _is_whole(path)):
             shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == ".tar":
+        elif path.suffix == ".tar" and _RELEASE.fullmatch(path.stem):
             path.unlink()
 
 
@@ -278,7 +331,7 @@ def _remove_unused() -> None:
     """Remove the releases that no link leads to."""
     used = {str(path.readlink()) for path in ROOT.iterdir() if path.is_symlink()}
     for path in ROOT.iterdir():
-        if not path.is_symlink() and _is_whole(path) and path.name not in used:
+        if _is_release(path) and _is_whole(path) and path.name not in used:
             shutil.rmtree(path)
 
 
@@ -336,11 +389,11 @@ def _write_state(unit: str, state: dict) -> None:
 
 def _end(unit: str, state: dict) -> None:
     """Forget a change. What was only installed stays, for the run that puts it in force."""
-    if state["activated"]:
-        _remove_unused()
     _state(unit).unlink()
     if not list(RUN.glob("*.json")):
         shutil.rmtree(RUN)
+    if state["activated"]:
+        _remove_unused()
 
 
 @contextlib.contextmanager

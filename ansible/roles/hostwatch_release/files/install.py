@@ -24,6 +24,8 @@ def main() -> None:
     """Install what the arguments name; a session that is cut off ends in order."""
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
+    # a stricter one of the machine would keep the unit's user from what venv and pip make
+    os.umask(0o022)
     root, archive, release, digest = sys.argv[1:]
     try:
         install(Path(root), Path(archive), release, digest)
