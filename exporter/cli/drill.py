@@ -5,21 +5,21 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from exporter.cli.common import USAGE_ERROR, fail
+from exporter.cli.drill_admission import REFUSED, admitted, ask, possible, take_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exporter.drills.drill import Show
     from exporter.drills.fault import Fault
-    from exporter.drills.site import Options, Site
+    from exporter.drills.site import Options, Site, View
     from exporter.drills.timeline import Result
 
-REFUSED = 3
 UNDO_FAILED = 4
 
 
@@ -84,12 +84,15 @@ def plan(given: dict[str, Any], name: str) -> None:
       hostwatch drill plan disk-fill
     """
     from exporter.drills import plans
-    from exporter.drills.site import see
+    from exporter.drills.site import SiteError, see
 
     (fault,) = _faults([name])
     options = _options(given)
     site = _site(options)
-    reasons = plans.obstacles(fault, site, see(options))
+    try:
+        reasons = plans.obstacles(fault, site, see(options))
+    except SiteError as err:
+        fail(f"refused: {err}", REFUSED)
     click.echo(plans.text(fault, site))
     for reason in reasons:
         click.echo(f"cannot run: {reason}")
@@ -132,12 +135,19 @@ def run(
     options = _options(given)
     site = _site(options)
     faults = [fault() for fault in FAULTS if fault.has_threshold or not below] if everything else _faults(names)
-    faults, lock = _admitted(faults, site, below=below, everything=everything)
-    _ask(faults, site, yes=yes)
-    results = _run(faults, site, at_once, 0.8 if below else 1.0, quiet=as_json)
+    lock = take_lock(options)
+    view = admitted(site)
+    faults = possible(faults, site, at_once, below=below, everything=everything)
+    if not yes:
+        ask(faults, site)
+        site = _site(options)  # much may have happened until somebody agreed
+        view = admitted(site)
+    results, left = _run(faults, site, view, at_once, 0.8 if below else 1.0, quiet=as_json)
     os.close(lock)
     _tell(results, as_json=as_json)
-    sys.exit(exit_code(results))
+    for fault in left:
+        click.echo(f"not undone: {fault}", err=True)
+    sys.exit(UNDO_FAILED if left else exit_code(results))
 
 
 @drill.command()
@@ -152,8 +162,12 @@ def halt(given: dict[str, Any]) -> None:
       hostwatch drill halt
     """
     from exporter.drills.engine import halt as halt_all
+    from exporter.drills.ledger import LedgerError
 
-    count, faults = halt_all(_options(given).state)
+    try:
+        count, faults = halt_all(_options(given).state)
+    except LedgerError as err:
+        fail(f"{err}: nobody knows whether something is left to undo", UNDO_FAILED)
     for fault in faults:
         click.echo(fault, err=True)
     click.echo("nothing to undo" if not count else f"{count} undone" if not faults else "not all of it is undone")
@@ -177,10 +191,14 @@ def report(given: dict[str, Any], html_file: str | None, *, as_json: bool) -> No
     from exporter.drills import report as reports
     from exporter.drills import results
     from exporter.drills.faults import FAULTS, OUT_OF_REACH
+    from exporter.drills.ledger import LedgerError
     from exporter.drills.site import SiteError, look
 
     options = _options(given)
-    found = results.read(options.state)
+    try:
+        found = results.read(options.state)
+    except LedgerError as err:
+        fail(f"refused: {err}", REFUSED)
     try:
         alerts = sorted(look(options).rules)
     except SiteError as err:
@@ -226,50 +244,13 @@ def _faults(names: "Sequence[str]") -> "list[Fault]":
     return [BY_NAME[name]() for name in dict.fromkeys(names)]
 
 
-def _admitted(faults: "Sequence[Fault]", site: "Site", *, below: bool, everything: bool) -> "tuple[list[Fault], int]":
-    """Return the drills that may run, and the lock that keeps others out; ends with 3 where none may."""
-    from exporter.drills import ledger, plans, preflight
-    from exporter.drills.site import SiteError, see
-
-    try:
-        ledger.open_state(site.options.state)
-        lock = ledger.take_lock(site.options.state)
-        reasons = preflight.refusals(site, see(site.options))
-    except (ledger.LedgerError, ledger.BusyError, SiteError) as err:
-        fail(f"refused: {err}", REFUSED)
-    good, left_out = plans.possible(faults, site, below=below)
-    if reasons or (left_out and not everything):
-        _refuse([*reasons, *([] if everything else left_out)])
-    for reason in left_out:
-        click.echo(f"left out: {reason}", err=True)
-    return good, lock
-
-
-def _refuse(reasons: "Sequence[str]") -> NoReturn:
-    for reason in reasons:
-        click.echo(f"refused: {reason}", err=True)
-    sys.exit(REFUSED)
-
-
-def _ask(faults: "Sequence[Fault]", site: "Site", *, yes: bool) -> None:
-    """Show what will happen and get consent; ends with 3 without it."""
-    from exporter.drills import plans
-
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        _refuse(["nobody to ask: --yes says that it is wanted"])
-    for fault in faults:
-        click.echo(plans.text(fault, site))
-    if not click.confirm(f"Run {len(faults)} drill{'s' if len(faults) > 1 else ''}?"):
-        _refuse(["not wanted"])
-
-
-def _run(faults: "Sequence[Fault]", site: "Site", at_once: int, strength: float, *, quiet: bool) -> "list[Result]":
-    from exporter.drills.engine import Run
+def _run(
+    faults: "Sequence[Fault]", site: "Site", view: "View", at_once: int, strength: float, *, quiet: bool
+) -> "tuple[list[Result], list[str]]":
+    """Return what each drill proved, and what could not be undone; ends with 3 where none could begin."""
+    from exporter.drills.engine import Run, StoppedError
     from exporter.drills.progress import Lines, bars
     from exporter.drills.scene import SceneError
-    from exporter.drills.site import SiteError
 
     with ExitStack() as stack:
         show: Show = Lines(lambda text: click.echo(text, err=quiet)).show
@@ -278,9 +259,10 @@ def _run(faults: "Sequence[Fault]", site: "Site", at_once: int, strength: float,
                 show = stack.enter_context(bars())
             except ImportError:
                 click.echo("bars need rich: pip install 'hostwatch[fleet]'", err=True)
+        run = Run(site, show, view, at_once=at_once, strength=strength)
         try:
-            return Run(site, show, at_once=at_once, strength=strength).run(faults)
-        except (SceneError, SiteError) as err:
+            return run.run(faults), run.left
+        except (SceneError, StoppedError) as err:
             fail(f"refused: {err}", REFUSED)
 
 
@@ -290,15 +272,7 @@ def _tell(results: "Sequence[Result]", *, as_json: bool) -> None:
 
         click.echo(msgspec.json.format(msgspec.json.encode(results), indent=2).decode())
         return
-    from exporter.drills.durations import text_of
+    from exporter.drills.progress import told
 
-    for result in results:
-        click.echo(f"{result.verdict:8}  {result.drill}{': ' if result.reason else ''}{result.reason}")
-        for way in result.ways:
-            hops = [f"{hop} {text_of(took)}" for hop in way.moments if (took := _took(result, way, hop)) is not None]
-            click.echo(f"          {way.alert}: {', '.join(hops)}")
-
-
-def _took(result: "Result", way: Any, hop: str) -> float | None:  # noqa: ANN401 -- a Way
-    took: float | None = way.took(hop, result.injected, result.recovered)
-    return took
+    for line in told(results):
+        click.echo(line)

@@ -147,6 +147,16 @@ class Engine:
                 return None
             raise
 
+    def fetch_prefix(self, deadline: float) -> str:
+        """Return what the paths of questions begin with, for who asks in another way. Blocks and raises likewise."""
+        connection = self.connect(deadline)
+        try:
+            return self._negotiate(connection, deadline)
+        except (HttpError, OSError) as err:
+            raise self._error("/_ping", err) from err
+        finally:
+            connection.close()
+
     def connect(self, deadline: float) -> Connection:
         """Return a new connection. Raises EngineError."""
         try:

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from exporter.clients.http_get import GetError
+from exporter.clients.own_address import is_ours
 from exporter.clients.prometheus import (
     RuleGroup,
     Target,
@@ -87,18 +88,7 @@ def _is_at(target: Target, exporter: Place) -> bool:
         return False
     host, port = exporter.host_and_port
     ours = {host} | (LOOPBACK | {socket.gethostname()} if host in LOOPBACK else set())
-    return there[1] == port and (there[0] in ours or _is_address_of_ours(there[0]))
-
-
-def _is_address_of_ours(host: str) -> bool:
-    """Whether one may listen there: addresses of this machine only. Asks no name server."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.bind((host, 0))
-    except (OSError, UnicodeError):
-        return False
-    return True
+    return there[1] == port and (there[0] in ours or is_ours(there[0]))
 
 
 def _is_local(place: Place) -> bool:

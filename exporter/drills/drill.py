@@ -9,7 +9,8 @@ from exporter.drills import site as sites
 from exporter.drills.fault import Fault
 from exporter.drills.ledger import Ledger
 from exporter.drills.scene import Scene, SceneError
-from exporter.drills.site import Site, View
+from exporter.drills.silence import Silence
+from exporter.drills.site import Site, SiteError, View
 from exporter.drills.timeline import DOWN, UP, Result, make_way, see_down, see_up, verdict_of
 
 Phase = Literal["setting up", "waiting to be watched", "broken", "mended", "done"]
@@ -18,6 +19,8 @@ _START_SECONDS: Final = 90.0
 # what comes later than this is not late, it is missed
 _PATIENCE: Final = 60.0
 _FACTOR: Final = 1.5
+# the longest that all of a run may take; a lifeline undoes it then
+MAX_SECONDS: Final = 6 * 3600.0
 
 
 class Drill:
@@ -29,12 +32,14 @@ class Drill:
         self._began = time.time()
         self.result = Result(fault.name, __version__, self._began, site.mode, strength)
         self.scene = Scene(fault.name, site, book)
+        self._silence = Silence()
         real = [(alert, one) for alert in fault.alerts for one in site.local_instances] if fault.whole_host else []
         others = [(alert, one) for alert in fault.prometheus_feels for one in site.prometheus_instances]
         self._off = [*real, *others]
 
     def stage(self) -> None:
-        """Put up the victims. Raises SceneError, SiteError."""
+        """Put up the victims. Raises SceneError, SiteError, OSError, GoneError."""
+        self.scene.open()
         self.scene.rows()
         if self._off:
             # two drills may say the same of one instance: without `by` the rule would meet equal series
@@ -48,10 +53,16 @@ class Drill:
         self.phase = "waiting to be watched"
 
     def tick(self, view: View) -> None:
-        """Look, and move on where it is time to. Raises SceneError, SiteError."""
+        """Look, and move on where it is time to. Raises SceneError, GoneError, and SiteError after a while of it."""
         if fallen := self.scene.fallen(self.fault.may_end):
             raise SceneError(fallen)
-        {"waiting to be watched": self._await, "broken": self._follow_up, "mended": self._follow_down}[self.phase](view)
+        step = {"waiting to be watched": self._await, "broken": self._follow_up, "mended": self._follow_down}
+        try:
+            step[self.phase](view)
+        except SiteError as err:
+            self._silence.bear(err)  # the next look may have an answer
+        else:
+            self._silence.end()
 
     def end(self, verdict: Literal["refused", ""] = "", reason: str = "") -> None:
         """Clear up, and say what came of it. May be called again."""

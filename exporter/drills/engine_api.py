@@ -3,16 +3,14 @@
 import http.client
 import json
 import socket
+import time
 from typing import Any, Final
 from urllib.parse import quote
 
+from exporter.clients.docker import Engine, EngineError, NoEngineError, NoPermissionError
+
 # removing kills first: the engine answers once the container is gone
 SECONDS: Final = 20.0
-_VERSION: Final = "/v1.24"
-
-
-class EngineError(Exception):
-    """The engine refused, or did not answer; the text says what was asked."""
 
 
 class _Unix(http.client.HTTPConnection):
@@ -30,13 +28,15 @@ class _Unix(http.client.HTTPConnection):
 def call(path: str, method: str, target: str, body: object = None, *, missing_ok: bool = False) -> Any:  # noqa: ANN401 -- JSON of any shape
     """Return the decoded answer of the engine behind a socket, None for an empty one. Raises EngineError.
 
+    It is asked in the newest version of the API that both know: an engine refuses versions that it finds too old.
     `body` is sent as it is when it is bytes (a tar archive), as JSON else.
     """
+    prefix = Engine(path).fetch_prefix(time.monotonic() + SECONDS)
     connection = _Unix(path)
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
     try:
-        connection.request(method, _VERSION + target, data, {"Content-Type": kind})
+        connection.request(method, prefix + target, data, {"Content-Type": kind})
         response = connection.getresponse()
         answer = response.read()
     except (OSError, http.client.HTTPException) as err:
@@ -53,6 +53,19 @@ def call(path: str, method: str, target: str, body: object = None, *, missing_ok
         return json.loads(answer) if answer else None
     except ValueError:  # a stream of progress
         return None
+
+
+def lack(path: str) -> str:
+    """Return why the engine behind a socket cannot be used, and what to do; empty when it can. Blocks likewise."""
+    try:
+        call(path, "GET", "/version")
+    except NoEngineError as err:
+        return f"no Docker Engine: {err}; --docker says where its socket is"
+    except NoPermissionError as err:
+        return f"the Docker Engine's socket is closed to this user: {err}; run it as root"
+    except EngineError as err:
+        return f"the Docker Engine cannot be used: {err}; --docker says where another is"
+    return ""
 
 
 def remove_container(path: str, name: str) -> None:

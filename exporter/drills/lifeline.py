@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from exporter.drills.ledger import LedgerError, read_ledger
+from exporter.drills.ledger import LedgerError, draft, read_ledger
 from exporter.drills.undo import undo, undo_ledger
 
 READY: Final = b"r"
@@ -67,6 +68,8 @@ def watch(ledger: Path, seconds: float) -> None:
     """Wait for the end of standard input or of the time; then undo."""
     os.write(1, READY)
     select.select([0], [], [], seconds)
+    with suppress(OSError):
+        draft(ledger).unlink()  # the drill ended before its first line was whole
     try:
         _, entries = read_ledger(ledger)
     except (FileNotFoundError, LedgerError):

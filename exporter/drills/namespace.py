@@ -1,8 +1,9 @@
-"""A network of the drill's own with one far host: `python -m exporter.drills.namespace PORT FILE INNER COMMAND...`.
+"""A network of the drill's own with one far host: `python -m exporter.drills.namespace ADDRESS PORT FILE INNER ...`.
 
-Runs a command in a new network namespace, where 192.0.2.2 (RFC 5737) is a host behind a TUN device: it answers echo
-requests as FILE says, in JSON: `delay` in seconds, `loss` 0 to 1, `reads` packets a second at most (others are
-dropped on the way). What listens on PORT outside leads to port INNER inside. All of it goes when the process goes.
+Runs the command at the end in a new network namespace, where 192.0.2.2 (RFC 5737) is a host behind a TUN device: it
+answers echo requests as FILE says, in JSON: `delay` in seconds, `loss` 0 to 1, `reads` packets a second at most (others
+are dropped on the way). What listens on ADDRESS and PORT outside leads to port INNER inside. All of it goes when the
+process goes.
 """
 
 import ctypes
@@ -133,9 +134,13 @@ def _chatter() -> None:
             time.sleep(1 / _TRAFFIC)
 
 
-def main(port: int, file: Path, inner: int, command: list[str]) -> None:
+def listen(address: str, port: int) -> socket.socket:
+    """Return what takes connections where Prometheus is told to ask. Raises OSError for an address of others."""
+    return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+
+
+def main(listener: socket.socket, file: Path, inner: int, command: list[str]) -> None:
     """Make the network, start the command in it, and be the far host. Ends with the command's parent's signal only."""
-    listener = socket.create_server(("127.0.0.1", port))
     device = open_device()
     leash = lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # noqa: E731 -- for the child
     subprocess.Popen(command, preexec_fn=leash)  # noqa: PLW1509 -- there are no threads yet
@@ -145,4 +150,4 @@ def main(port: int, file: Path, inner: int, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    main(listen(sys.argv[1], int(sys.argv[2])), Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

@@ -1,11 +1,16 @@
 """What a drill would do, and what stands in its way."""
 
+import heapq
 from collections.abc import Sequence
+from typing import Final
 
 from exporter.drills import preflight
+from exporter.drills.drill import MAX_SECONDS, longest
 from exporter.drills.durations import text_of
 from exporter.drills.fault import Fault
 from exporter.drills.site import Site, SiteError, View
+
+MAX_AT_ONCE: Final = 64
 
 
 def text(fault: Fault, site: Site) -> str:
@@ -52,8 +57,38 @@ def possible(faults: Sequence[Fault], site: Site, *, below: bool) -> tuple[list[
     return good, reasons
 
 
+def too_long(faults: Sequence[Fault], site: Site, at_once: int) -> list[str]:
+    """Return why drills would be cut off before their end, at their latest; empty when they have the time."""
+    try:
+        lengths = [(longest(fault, site), fault.alone) for fault in faults]
+    except SiteError as err:
+        return [str(err)]
+    needed = duration(lengths, at_once)
+    if needed <= MAX_SECONDS:
+        return []
+    fits = (number for number in range(at_once + 1, MAX_AT_ONCE + 1) if duration(lengths, number) <= MAX_SECONDS)
+    number = next(fits, None)
+    fix = "run fewer of them" if number is None else f"--at-once {number}, or fewer of them"
+    return [f"together they may take {text_of(needed)}, and {text_of(MAX_SECONDS)} is the time limit of a run; {fix}"]
+
+
+def duration(lengths: Sequence[tuple[float, bool]], at_once: int) -> float:
+    """Return how many seconds drills take in this order, so many beside each other; of each: how long, and if alone."""
+    now, running = 0.0, list[tuple[float, bool]]()
+    for length, alone in lengths:
+        while running and (len(running) >= at_once or alone or running[0][1]):
+            now, _ = heapq.heappop(running)
+        heapq.heappush(running, (now + length, alone))
+    return max((end for end, _ in running), default=0.0)
+
+
 def _lacks(fault: Fault, site: Site) -> list[str]:
     out = fault.missing(site)
+    if fault.whole_host and not site.local_instances:
+        out.append(
+            f"no target of job node in {site.options.prometheus} is this machine: its own alerts could not be switched "
+            "off for the time; let Prometheus scrape its exporter by this machine's address or name"
+        )
     for job in {fault.job, "node"}:
         try:
             site.target_file(job, "hostwatch-drill")

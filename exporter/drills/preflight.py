@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from exporter.drills.faults.host import available, floor
-from exporter.drills.ledger import LedgerError, is_running, ledgers, read_ledger
+from exporter.drills.ledger import NOBODY, LedgerError, is_running, ledgers, read_ledger
 from exporter.drills.site import Site, View, is_local
 
 _GB: Final = 1024**3
@@ -37,7 +37,11 @@ def production(site: Site) -> list[str]:
 def unfinished(site: Site) -> list[str]:
     """Refuse to begin on top of what an earlier drill left."""
     out = []
-    for path in ledgers(site.options.state):
+    try:
+        found = ledgers(site.options.state)
+    except LedgerError as err:
+        return [str(err)]
+    for path in found:
         try:
             head, _ = read_ledger(path)
         except FileNotFoundError:
@@ -45,7 +49,7 @@ def unfinished(site: Site) -> list[str]:
         except LedgerError as err:
             out.append(str(err))
             continue
-        if not is_running(head):
+        if head != NOBODY and not is_running(head):
             out.append(f"{path}: an earlier drill is not undone; `hostwatch drill halt` does it")
     return out
 
@@ -63,7 +67,7 @@ def headroom(site: Site) -> list[str]:
     if free < 2 * floor(total):
         out.append(f"{free >> 20} MB of memory are free, {2 * floor(total) >> 20} are wanted; end something")
     state = site.options.state
-    disk = shutil.disk_usage(next(folder for folder in (state, *state.parents) if folder.exists()))
+    disk = shutil.disk_usage(next(folder for folder in (state, *state.parents) if os.access(folder, os.F_OK)))
     wanted = max(disk.total // 20, _GB)
     if disk.free < wanted:
         out.append(f"{site.options.state}: {disk.free >> 20} MB are free, {wanted >> 20} are wanted; --state elsewhere")
@@ -80,10 +84,13 @@ def aborts(site: Site, view: View, before: frozenset[str]) -> list[str]:
     critical = [one for one in view.alerts if one.labels.get("severity") == "critical" and one.state == "firing"]
     names = {one.labels.get("alertname", "") for one in critical if one.labels.get("drill") != "true"} - ignored
     out = [f"{', '.join(sorted(names))} fires, and is no drill"] if names else []
+    return [*out, *short_of_memory()]
+
+
+def short_of_memory() -> list[str]:
+    """Return why drills that run must end at once, as far as nobody has to be asked for it."""
     free, total = available()
-    if free < floor(total) * 3 // 4:
-        out.append(f"only {free >> 20} MB of memory are free")
-    return out
+    return [f"only {free >> 20} MB of memory are free"] if free < floor(total) * 3 // 4 else []
 
 
 def firing(view: View) -> Iterable[str]:

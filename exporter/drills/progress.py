@@ -1,7 +1,7 @@
 """How drills are shown while they run: bars on a terminal that can draw them, a line per hop else."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -9,12 +9,22 @@ from exporter.drills.budget import HOPS
 from exporter.drills.drill import Drill, Show
 from exporter.drills.durations import text_of
 from exporter.drills.site import View
-from exporter.drills.timeline import UP, Way
+from exporter.drills.timeline import UP, Result, Way
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _BAR: Final = 24
+
+
+def told(results: Iterable[Result]) -> Iterator[str]:
+    """Yield what came of drills in lines: a verdict with its reason, and below it the times of each alert."""
+    for result in results:
+        yield f"{result.verdict:8}  {result.drill}{': ' if result.reason else ''}{result.reason}"
+        for way in result.ways:
+            took = {hop: way.took(hop, result.injected, result.recovered) for hop in way.moments}
+            hops = [f"{hop} {text_of(seconds)}" for hop, seconds in took.items() if seconds is not None]
+            yield f"          {way.alert}: {', '.join(hops)}"
 
 
 class Lines:

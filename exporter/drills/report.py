@@ -41,7 +41,7 @@ def markdown(found: Sequence[Result], alerts: Sequence[str], reach: Mapping[str,
         "|---|---|---|---|---|---|---|---|",
     ]
     for result in latest(found):
-        lines += [f"| {' | '.join(cells)} |" for cells in _rows(result)]
+        lines += [_markdown_row(cells) for cells in _rows(result)]
     lines += [
         "",
         "## When each alert was proven here",
@@ -50,10 +50,16 @@ def markdown(found: Sequence[Result], alerts: Sequence[str], reach: Mapping[str,
         "|---|---|---|---|---|",
     ]
     for alert in sorted(set(alerts) | proven.keys()):
-        lines.append(f"| {' | '.join(_proof(alert, proven.get(alert), reach))} |")
+        lines.append(_markdown_row(_proof(alert, proven.get(alert), reach)))
     lines += ["", "## All runs", "", _delivered(found), "", f"| {' | '.join(_ALL)} |", "|---" * len(_ALL) + "|"]
-    lines += [f"| {' | '.join(_tally(one))} |" for one in tallies(found)]
+    lines += [_markdown_row(_tally(one)) for one in tallies(found)]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    """Return a row of a table: what has several lines, or a bar, would end it or a cell of it."""
+    flat = (" ".join(cell.splitlines()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(flat)} |"
 
 
 def page(found: Sequence[Result], alerts: Sequence[str], reach: Mapping[str, str]) -> str:

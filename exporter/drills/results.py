@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from exporter.drills.ledger import LedgerError, explained
 from exporter.drills.timeline import Result, Way
 
 FOLDER: Final = "results"
@@ -38,17 +39,27 @@ def keep(state: Path, result: Result) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(result.began))
     path = folder / f"{stamp}-{result.drill}-{secrets.token_hex(2)}.json"
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    os.replace(fresh, path)  # noqa: PTH105 -- said with the other calls of the kernel
+    try:
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        os.replace(fresh, path)  # noqa: PTH105 -- said with the other calls of the kernel
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
     for old in sorted(folder.glob("*.json"))[:-MAX_KEPT]:
         old.unlink(missing_ok=True)
     return path
 
 
 def read(state: Path) -> list[Result]:
-    """Return all results, oldest first; files that are none are left out."""
+    """Return all results, oldest first; files that are none are left out. Raises LedgerError."""
     out = []
-    for path in sorted((state / FOLDER).glob("*.json")):
+    try:
+        names = os.listdir(state / FOLDER)  # noqa: PTH208 -- glob takes a folder that is closed to us for an empty one
+    except FileNotFoundError:
+        return []
+    except OSError as err:
+        raise LedgerError(explained(state / FOLDER, err)) from err
+    for path in sorted(state / FOLDER / name for name in names if name.endswith(".json")):
         try:
             out.append(msgspec.json.decode(path.read_bytes(), type=Result))
         except (msgspec.DecodeError, OSError):

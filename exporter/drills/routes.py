@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -10,7 +11,15 @@ from exporter.drills.durations import seconds_of
 
 # Alertmanager's own defaults
 _DEFAULT: Final = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h"}
-_MATCHER: Final = re.compile(r'\s*([a-zA-Z_][\w.]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|(.*?))\s*')
+# one of a list; names in quotes may hold anything (Alertmanager 0.27)
+_MATCHER: Final = re.compile(
+    r'\s*(?:"(?P<any>(?:[^"\\]|\\.)*)"|(?P<name>[a-zA-Z_:][\w:.]*))\s*(?P<operator>=~|!~|!=|=)'
+    r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^",]*?))\s*(?:,\s*|$)',
+    re.DOTALL,
+)
+_ESCAPE: Final = re.compile(r'\\([n"\\])')
+# where the shipped configuration sends its webhooks (docs/relay.md)
+_WEBHOOK_PATH: Final = "/alertmanager"
 
 
 class RouteError(ValueError):
@@ -26,36 +35,71 @@ class Timing(NamedTuple):
 
 
 def timing_of(configuration: str, labels: Mapping[str, str]) -> Timing:
-    """Return the times of the first route that takes an alert with these labels. Raises RouteError."""
+    """Return the times of the route that brings an alert with these labels to the relay. Raises RouteError.
+
+    Where several routes take it (`continue`), it is the first whose receiver has the relay's webhook, else the first
+    with a webhook at all (Alertmanager may hide addresses), else the first.
+    """
     try:
-        route = yaml.safe_load(configuration)["route"]
-        found = _descend(route, {**_DEFAULT, "receiver": ""}, labels)
+        whole = yaml.safe_load(configuration)
+        taking = _taking(whole["route"], {**_DEFAULT, "receiver": ""}, labels)
+        leads = {str(one["name"]): _leads(one) for one in whole.get("receivers") or ()}
+        found = max(taking, key=lambda route: leads.get(str(route["receiver"]), 0))  # the first of equals
         waits = (seconds_of(str(found[key])) for key in ("group_wait", "group_interval"))
         return Timing(str(found["receiver"]), *waits)
-    except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError) as err:
+    except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError, re.error) as err:
         raise RouteError(f"Alertmanager's configuration: {err}") from err
 
 
-def _descend(route: Mapping[str, Any], inherited: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:
+def _leads(receiver: Mapping[str, Any]) -> int:
+    """Return how surely a receiver is the relay: 2 by its address, 1 when it has some webhook."""
+    hooks = receiver.get("webhook_configs") or ()
+    paths = {urlsplit(str(hook.get("url", ""))).path.rstrip("/") for hook in hooks}
+    return 2 if _WEBHOOK_PATH in paths else 1 if hooks else 0
+
+
+def _taking(route: Mapping[str, Any], inherited: Mapping[str, Any], labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return every route that takes an alert, in Alertmanager's order, with what they inherit."""
     own = {**inherited, **{key: route[key] for key in (*_DEFAULT, "receiver") if route.get(key) is not None}}
+    out = []
     for child in route.get("routes") or ():
         if _takes(child, labels):
-            return _descend(child, own, labels)
-    return own
+            out += _taking(child, own, labels)
+            if not child.get("continue"):
+                break
+    return out or [own]
 
 
 def _takes(route: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    equal = all(labels.get(name, "") == value for name, value in (route.get("match") or {}).items())
+    equal = all(labels.get(name, "") == str(value) for name, value in (route.get("match") or {}).items())
     like = all(re.fullmatch(text, labels.get(name, "")) for name, text in (route.get("match_re") or {}).items())
-    return equal and like and all(_matches(text, labels) for text in route.get("matchers") or ())
+    given = route.get("matchers") or ()
+    return equal and like and all(_matches(text, labels) for text in ([given] if isinstance(given, str) else given))
 
 
 def _matches(text: str, labels: Mapping[str, str]) -> bool:
-    found = _MATCHER.fullmatch(text)
-    if found is None:
-        raise RouteError(f"matcher {text!r} is not understood")
-    name, operator, quoted, bare = found.groups()
-    wanted = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+    """Whether all matchers of a text hold: one, or several with commas between them, with or without braces."""
+    rest = text.strip()
+    if rest.startswith("{") and rest.endswith("}"):
+        rest = rest[1:-1]
+    at, holds = 0, True
+    while at < len(rest):
+        found = _MATCHER.match(rest, at)
+        if found is None:
+            raise RouteError(f"matcher {text!r} is not understood")
+        holds &= _holds(found, labels)
+        at = found.end()
+    return holds
+
+
+def _holds(matcher: "re.Match[str]", labels: Mapping[str, str]) -> bool:
+    name, operator = matcher["name"] or _unescape(matcher["any"] or ""), matcher["operator"]
+    wanted = _unescape(matcher["quoted"]) if matcher["quoted"] is not None else matcher["bare"]
     value = labels.get(name, "")
     same = bool(re.fullmatch(wanted, value)) if "~" in operator else value == wanted
     return same is not operator.startswith("!")
+
+
+def _unescape(text: str) -> str:
+    # as Alertmanager does it: other backslashes stay, as those of expressions
+    return _ESCAPE.sub(lambda found: "\n" if found[1] == "n" else found[1], text)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +18,14 @@ from typing import Any, Final
 
 from exporter.drills import children, ledger, undo
 from exporter.drills.children import Limits
+from exporter.drills.processes import session_of
 from exporter.drills.site import Site
 from exporter.settings.collectors import Collectors
 
 _HOSTWATCH: Final = (sys.executable, "-m", "exporter")
 _MOUNTS: Final = Path("/run")
+# what was killed is gone by then, unless the kernel holds it
+_GONE_SECONDS: Final = 5.0
 # what a drill's own exporter leaves to the real one, unless the fault is about it: nothing is told twice
 _QUIET: Final = tuple(name for name in Collectors.__struct_fields__ if name not in {"exporter", "textfile"})
 
@@ -42,12 +46,17 @@ class Scene:
         self._book = book
         self._entries: list[ledger.Entry] = []
         self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[subprocess.Popen[bytes]] = []
+        """All that were ever started, those of the same name and programs that were run to their end included."""
         self.facts: dict[str, Any] = {}
         """What a fault has to remember."""
+        self.textfiles = self.folder / "textfile"
+
+    def open(self) -> None:
+        """Make the drill's folder. Raises OSError and GoneError."""
         self._note(ledger.Folder(str(self.folder)))
         self._note(ledger.Processes(self.mark))
         self.folder.mkdir(mode=0o755)
-        self.textfiles = self.folder / "textfile"
         self.textfiles.mkdir()
 
     # -- processes --------------------------------------------------------------------------------------------------
@@ -67,6 +76,10 @@ class Scene:
             except OSError as err:
                 raise SceneError(f"{command[0]}: {err.strerror}") from err
         self.children[name] = child
+        self._started.append(child)
+        # whoever kills us before this is written: the kernel ends it with us
+        if found := session_of(child.pid, self.mark):
+            self._note(found)
         return child.pid
 
     def victim(self, name: str, kind: str, *arguments: str) -> int:
@@ -79,14 +92,19 @@ class Scene:
         with suppress(ProcessLookupError):
             child.send_signal(number)
         if number == signal.SIGKILL:
-            child.wait()
+            try:
+                child.wait(_GONE_SECONDS)
+            except subprocess.TimeoutExpired as err:
+                raise SceneError(f"{name} (process {child.pid}) does not end") from err
 
     def run(self, command: Sequence[str], seconds: float = 30.0) -> str:
         """Run a program to its end and return what it printed. Raises SceneError with what it said."""
         path = self.folder / "run.log"
         with path.open("wb") as log:
             try:
-                code = children.start(command, self.mark, log, systemd=False).wait(seconds)
+                child = children.start(command, self.mark, log, systemd=False)
+                self._started.append(child)
+                code = child.wait(seconds)
             except (OSError, subprocess.TimeoutExpired) as err:
                 raise SceneError(f"{command[0]}: {err}") from err
         said = path.read_text(errors="replace").strip()
@@ -174,11 +192,13 @@ class Scene:
         return whole
 
     def clear(self) -> list[str]:
-        """Undo all of it. Returns what stayed. May be called again."""
+        """Undo all of it. Returns what stayed. May be called again; blocks for some seconds at most."""
+        running = [child for child in self._started if child.poll() is None]
+        for child in running:
+            _kill_group(child)
         faults = undo.undo(self._entries)
-        for child in self.children.values():
-            child.wait()
-        return faults
+        deadline = time.monotonic() + _GONE_SECONDS
+        return [*faults, *(fault for child in running if (fault := _wait(child, deadline)))]
 
     def _note(self, entry: ledger.Entry) -> None:
         self._book.add(entry)
@@ -194,6 +214,25 @@ class Scene:
             os.replace(fresh, path)  # noqa: PTH105 -- said with the other calls of the kernel
         except OSError as err:
             raise SceneError(f"{path}: {err.strerror}") from err
+
+
+def _kill_group(child: "subprocess.Popen[bytes]") -> None:
+    """Kill a process that nobody has waited for, so that its number is still its own, and its group, which it leads."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(child.pid, signal.SIGKILL)
+
+
+def _wait(child: "subprocess.Popen[bytes]", deadline: float) -> str:
+    """Return what to do about a process that does not end, as one that the kernel does not let go; empty when it did.
+
+    The ledger's entries do not tell: they find only what others may see of it.
+    """
+    try:
+        child.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return f"process {child.pid} does not end; kill -9 it"
+    return ""
 
 
 def free_port() -> int:

@@ -1,6 +1,5 @@
 """The pipeline that a drill watches: where its parts are, which of its times count, and what they say at a moment."""
 
-import ipaddress
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import yaml
 
 from exporter.clients import alertmanager, prometheus
 from exporter.clients.http_get import Access, GetError, get
+from exporter.clients.own_address import is_loopback, is_ours
 from exporter.drills import budget, routes
 from exporter.drills.durations import seconds_of
 
@@ -111,9 +111,15 @@ class Site(msgspec.Struct, frozen=True):
     """Labels of this machine's targets."""
 
     def budget(self, alert: str, labels: Mapping[str, str], job: str, lag: float) -> budget.Budget:
-        """Return how long each hop of an alert may take. Raises SiteError for a rule that is not there."""
+        """Return how long each hop of an alert may take.
+
+        Raises SiteError for a rule that is not there, and for routes that cannot be read.
+        """
         rule = self.rule(alert)
-        timing = routes.timing_of(self.configuration, {"alertname": alert, **rule.labels, **labels})
+        try:
+            timing = routes.timing_of(self.configuration, {"alertname": alert, **rule.labels, **labels})
+        except routes.RouteError as err:
+            raise SiteError(f"Alertmanager at {self.options.alertmanager}: {err}") from err
         windows = budget.windows_of(rule.query, self.records)
         scrape, evaluation = self.scrape.get(job, 60.0), self.intervals[alert]
         return budget.make_budget(rule, windows, timing, scrape=scrape, evaluation=evaluation, lag=lag)
@@ -150,7 +156,7 @@ def look(options: Options) -> Site:
     relay = _relay(options, "status", _RelayStatus)
     alerting = [(group, rule) for group in groups for rule in group.rules if rule.type == "alerting"]
     real = [one for one in targets if "drill" not in one.labels]
-    mine = [one for one in real if one.labels.get("job") == "node" and is_local(one.scrape_url)]
+    mine = [one for one in real if one.labels.get("job") == "node" and _is_this_machine(one, options)]
     itself = [one for one in real if one.labels.get("job") == "prometheus"]
     return Site(
         options=options,
@@ -194,14 +200,21 @@ def value(options: Options, query: str) -> float | None:
 
 
 def is_local(url: str) -> bool:
-    """Whether an address is this machine's by its looks: nothing is looked up."""
-    host = urlsplit(url).hostname or ""
-    if host in {"localhost", os.uname().nodename}:
-        return True
+    """Whether an address is this machine's; no name server is asked."""
+    return is_ours(_host(url))
+
+
+def _is_this_machine(target: prometheus.Target, options: Options) -> bool:
+    """Whether a target is ours. A loopback address is that of the Prometheus which scrapes it."""
+    host = _host(target.scrape_url)
+    return is_ours(host) and (not is_loopback(host) or is_local(options.prometheus))
+
+
+def _host(url: str) -> str:
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return urlsplit(url).hostname or ""
+    except ValueError:  # brackets that hold no address
+        return ""
 
 
 def _ask(name: str, url: str, option: str, fetch: Any) -> Any:  # noqa: ANN401 -- whatever fetch returns

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.drills import ledger, undo
+from exporter.drills import ledger, processes, undo
 from tests.support.client import until
 from tests.support.fake_pipeline import FakePipeline
 
@@ -32,7 +32,14 @@ def pipeline(tmp_path: Path) -> Iterator[FakePipeline]:
 class Started:
     """A drill in a process of its own, and all that it ever wrote down."""
 
-    def __init__(self, pipeline: FakePipeline, state: Path, drills: tuple[str, ...] = DRILLS, **how: object) -> None:
+    def __init__(
+        self,
+        pipeline: FakePipeline,
+        state: Path,
+        drills: tuple[str, ...] = DRILLS,
+        before: tuple[str, ...] = (),
+        **how: object,
+    ) -> None:
         self.state = state
         self.seen: set[ledger.Entry] = set()
         self.head: ledger.Head | None = None
@@ -40,7 +47,7 @@ class Started:
         self.log = state.with_suffix(".log")
         with self.log.open("wb") as log:
             given = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **how}
-            command = [sys.executable, "-m", "exporter", "drill", *options]
+            command = [*before, sys.executable, "-m", "exporter", "drill", *options]
             self.process = subprocess.Popen(command, **given)  # type: ignore[call-overload]
 
     def look(self) -> None:
@@ -74,7 +81,9 @@ class Started:
         for entry in self.seen:
             match entry:
                 case ledger.Processes():
-                    out += [f"process {pid}" for pid in undo.marked(entry.mark)]
+                    out += [f"process {pid}" for pid in processes.marked(entry.mark)]
+                case ledger.Session():
+                    out += [f"process {pid}" for pid in processes.members(entry)]
                 case ledger.Mount():
                     out += [entry.path] if undo.is_mounted(entry.path) else []
                 case ledger.File() | ledger.Folder():
@@ -144,6 +153,25 @@ def test_signal_ends_it_in_order(pipeline: FakePipeline, tmp_path: Path, number:
         drill.end()
     assert drill.left() == []
     assert f"stopped by {number.name}" in drill.log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_relay_that_only_root_may_look_into_is_ended(
+    pipeline: FakePipeline, tmp_path: Path, number: signal.Signals
+) -> None:
+    # what a drill of somebody else than root may see of its own relay
+    blind = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace")
+    drill = Started(pipeline, tmp_path / "state", ("vault-sealed",), blind)
+    try:
+        until(lambda: "vault-sealed: broken" in drill.log.read_text(), "it is broken", seconds=60)
+        drill.look()
+        relays = [one for one in drill.seen if isinstance(one, ledger.Session)]
+        assert len(relays) >= 3, "the relay, and what stands for Vault and Slack"
+        drill.process.send_signal(number)
+        assert drill.process.wait(60) == (3 if number == signal.SIGINT else -number)
+    finally:
+        drill.end()
+    until(lambda: not drill.left(), "all is undone", seconds=30)
 
 
 def test_terminal_that_is_closed_undoes_it(pipeline: FakePipeline, tmp_path: Path) -> None:

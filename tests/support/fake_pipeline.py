@@ -30,11 +30,14 @@ class FakePipeline:
         self.alerts: list[dict[str, Any]] = [WATCHDOG]
         self.messages: list[dict[str, Any]] = []
         self.labels = {"job": "node", "instance": "localhost"}
+        self.scrape_url = "http://127.0.0.1:10101/metrics"
+        """Where that target is scraped."""
+        self.route = ROUTE
 
     def answer(self, path: str) -> Any:
         """Return what is answered to a path."""
         if path == "/api/v2/status":
-            return {"config": {"original": ROUTE}, "versionInfo": {"version": "0.25.0"}}
+            return {"config": {"original": self.route}, "versionInfo": {"version": "0.25.0"}}
         if path == "/api/v1/messages":
             return {"messages": self.messages}
         if path == "/api/v1/status":
@@ -53,7 +56,7 @@ class FakePipeline:
             ]
             return {"yaml": json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs})}
         if path == "targets":
-            return {"activeTargets": [{"labels": self.labels, "scrapeUrl": "http://127.0.0.1:10101/metrics"}]}
+            return {"activeTargets": [{"labels": self.labels, "scrapeUrl": self.scrape_url}]}
         if path == "alerts":
             return {"alerts": self.alerts}
         return {"resultType": "vector", "result": [{"metric": {}, "value": [0, "0.8"]}]}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from exporter.clients.docker import EngineError
 from exporter.drills import engine_api
-from exporter.drills.engine_api import EngineError
 from exporter.drills.fault import Expected, Fault
 from exporter.drills.scene import Scene, SceneError
 from exporter.drills.site import Site
@@ -40,11 +40,7 @@ class _Containers(Fault):
 
     def missing(self, site: Site) -> list[str]:
         """Return what this machine lacks for it."""
-        out = []
-        try:
-            engine_api.call(site.options.docker, "GET", "/version")
-        except EngineError as err:
-            out.append(f"no Docker Engine: {err}; --docker says where its socket is")
+        out = [lack] if (lack := engine_api.lack(site.options.docker)) else []
         if static_busybox() is None:
             out.append("a busybox that needs no libraries is missing: apt-get install busybox-static")
         return out

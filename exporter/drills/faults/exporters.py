@@ -2,9 +2,9 @@
 
 import signal
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
+from exporter.drills import engine_api
 from exporter.drills.fault import Expected, Fault
 from exporter.drills.scene import Scene
 from exporter.drills.site import Site
@@ -153,7 +153,8 @@ class CollectorFailing(_OwnExporter):
 
     def missing(self, site: Site) -> list[str]:
         """Return what this machine lacks for it."""
-        return [] if Path(site.options.docker).exists() else ["no Docker Engine; --docker says where its socket is"]
+        # the exporter is this user's: a socket that is closed to it would fail before the fault
+        return [lack] if (lack := engine_api.lack(site.options.docker)) else []
 
     def expected(self, scene: Scene) -> tuple[Expected, ...]:
         """Return the alert of the one collector."""

@@ -49,7 +49,8 @@ class _Network(Fault):
         scene.write_settings(self.settings)
         settings = str(scene.folder / "exporter.yml")
         serve = [sys.executable, "-m", "exporter", "serve", "--config", settings, "--listen", f"127.0.0.1:{_INNER}"]
-        around = [sys.executable, "-m", "exporter.drills.namespace", str(port), str(scene.facts["file"]), str(_INNER)]
+        address, file = scene.site.options.address, str(scene.facts["file"])
+        around = [sys.executable, "-m", "exporter.drills.namespace", address, str(port), file, str(_INNER)]
         scene.start("network", [*around, *self.wrapper, *serve])
         scene.register("node", port)
 

@@ -1,5 +1,8 @@
 """Budgets: what a rule looks back at, and how long each hop may take by the user's own settings."""
 
+import json
+from typing import Any
+
 import pytest
 
 from exporter.clients.prometheus import Rule, RuleGroup
@@ -87,6 +90,69 @@ route:
 )
 def test_route_of_an_alert(labels: dict[str, str], timing: Timing) -> None:
     assert timing_of(TREE, labels) == timing
+
+
+@pytest.mark.parametrize(
+    ("matchers", "labels", "taken"),
+    [
+        pytest.param('{severity="critical"}', {"severity": "critical"}, True, id="braces"),
+        pytest.param('{severity="critical"}', {"severity": "info"}, False, id="braces-and-others"),
+        pytest.param(['{severity="critical"}'], {"severity": "critical"}, True, id="braces-in-a-list"),
+        pytest.param('severity="critical",team="db"', {"severity": "critical", "team": "db"}, True, id="commas"),
+        pytest.param('severity="critical",team="db"', {"severity": "critical", "team": "web"}, False, id="all-of-them"),
+        pytest.param(
+            ['{ severity = "critical" , team="db", }'], {"severity": "critical", "team": "db"}, True, id="end"
+        ),
+        pytest.param(['name="a,b"'], {"name": "a,b"}, True, id="comma-in-quotes"),
+        pytest.param(['name=~"a{2},b\\.c|x"'], {"name": "aa,b.c"}, True, id="braces-and-backslash-in-quotes"),
+        pytest.param(['name=~"a\\.c"'], {"name": "abc"}, False, id="backslash-stays"),
+        pytest.param(['name="a\\"b"'], {"name": 'a"b'}, True, id="quote-in-quotes"),
+        pytest.param(["severity=critical", "team!=db"], {"severity": "critical"}, True, id="without-quotes"),
+        pytest.param(['"the name"="a"'], {"the name": "a"}, True, id="quoted-name"),
+        pytest.param(['team=""'], {}, True, id="empty"),
+    ],
+)
+def test_matchers_as_alertmanager_takes_them(matchers: object, labels: dict[str, str], taken: bool) -> None:
+    tree = {"receiver": "root", "routes": [{"matchers": matchers, "receiver": "child"}]}
+    assert timing_of(json.dumps({"route": tree}), labels).receiver == ("child" if taken else "root")
+
+
+def test_of_several_routes_the_one_to_the_relay_counts() -> None:
+    routes: list[dict[str, Any]] = [
+        {"receiver": "mail", "group_wait": "1s", "continue": True},
+        {"receiver": "hook", "group_wait": "2s", "continue": True},
+        {"receiver": "relay", "group_wait": "3s", "continue": True, "matchers": ['alertname="Other"']},
+        {"receiver": "relay", "group_wait": "4s"},
+        {"receiver": "relay", "group_wait": "5s"},
+    ]
+    receivers: list[dict[str, Any]] = [
+        {"name": "mail", "email_configs": [{}]},
+        {"name": "hook", "webhook_configs": [{"url": "<secret>"}]},
+        {"name": "relay", "webhook_configs": [{"url": "http://127.0.0.1:10102/alertmanager"}]},
+    ]
+    whole = {"route": {"receiver": "mail", "routes": routes}, "receivers": receivers}
+    assert timing_of(json.dumps(whole), {}) == Timing("relay", 4, 300)
+    receivers.pop()
+    assert timing_of(json.dumps(whole), {}) == Timing("hook", 2, 300), "an address that is hidden may be the relay's"
+    receivers.pop()
+    assert timing_of(json.dumps(whole), {}) == Timing("mail", 1, 300)
+    del routes[0]["continue"]
+    receivers.append({"name": "relay", "webhook_configs": [{"url": "http://127.0.0.1:10102/alertmanager"}]})
+    assert timing_of(json.dumps(whole), {}) == Timing("mail", 1, 300), "it ends there"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "route: {routes: [{matchers: ['a=~\"(\"']}]}",
+        "route: {routes: [{match_re: {a: '('}}]}",
+        'route: {routes: [{matchers: [\'a="b" c="d"\']}]}',
+        "route: {routes: [{matchers: ['a=\"b']}]}",
+    ],
+)
+def test_matcher_that_is_none_is_told(text: str) -> None:
+    with pytest.raises(RouteError, match="Alertmanager's configuration"):
+        timing_of(text, {})
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from exporter.drills.faults import FAULTS, OUT_OF_REACH
 from exporter.drills.faults.host import floor
 from exporter.drills.faults.services import ServiceStopped
 from tests.support.fake_pipeline import FakePipeline
+from tests.support.nobody import no_rights, open_folder
 
 GB = 1024**3
 Usage = namedtuple("Usage", "total used free")
@@ -238,6 +239,85 @@ def test_names_are_unique_and_say_what_they_may_do() -> None:
 def test_plan_is_for_people(pipeline: FakePipeline, tmp_path: Path) -> None:
     text = plans.text(ServiceStopped(), plans_site(pipeline, tmp_path)[0])
     assert max(map(len, text.splitlines())) <= 110
+
+
+@pytest.mark.parametrize(("command", "code"), [("halt", 4), ("report", 3)])
+def test_folder_that_is_closed_to_us_is_not_taken_for_an_empty_one(
+    pipeline: FakePipeline, command: str, code: int
+) -> None:
+    with open_folder() as folder:
+        state = folder / "state"
+        state.mkdir()
+        (state / "a.ledger").touch()
+        site, view = plans_site(pipeline, state / "below")
+        state.chmod(0)
+        with no_rights():
+            done = drill(pipeline, state, command)
+            reasons = preflight.refusals(site, view)
+    assert done.exit_code == code, done.output
+    assert "run it as root" in done.stderr
+    assert "nothing to undo" not in done.stdout
+    assert isinstance(done.exception, SystemExit)
+    assert ["run it as root" in one for one in reasons] == [True]
+
+
+def test_state_of_another_user_refuses(pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.ledger").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    for done, code in ((run(pipeline, tmp_path), 3), (drill(pipeline, tmp_path, "halt"), 4)):
+        assert done.exit_code == code
+        assert "belongs to user" in done.stderr
+    assert (tmp_path / "a.ledger").exists()
+
+
+def test_ledger_that_was_never_begun_stands_in_no_way(pipeline: FakePipeline, tmp_path: Path) -> None:
+    (tmp_path / "a.ledger").touch()
+    assert preflight.unfinished(plans_site(pipeline, tmp_path)[0]) == []
+
+
+def test_time_that_is_too_short_refuses(
+    pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "longest", lambda *_: 4 * 3600.0)
+    done = drill(pipeline, tmp_path, "run", "service-stopped", "service-hung", "--yes")
+    assert done.exit_code == 3
+    assert "--at-once 2" in done.stderr
+
+
+def test_alert_that_came_while_somebody_was_asked_refuses(
+    pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from exporter.cli import drill as command
+
+    def asked(*_: object) -> None:
+        pipeline.alerts.append({"labels": {"alertname": "HostDown"}, "state": "firing", "activeAt": ""})
+
+    monkeypatch.setattr(command, "ask", asked)
+    monkeypatch.setattr(command, "_run", lambda *_, **__: pytest.fail("it began"))
+    done = drill(pipeline, tmp_path, "run", "service-stopped")
+    assert done.exit_code == 3, done.output
+    assert "HostDown fires" in done.stderr
+
+
+def test_alerts_that_fired_when_it_was_admitted_are_known_to_the_run(
+    pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from exporter.cli import drill as command
+
+    pipeline.alerts.append({"labels": {"alertname": "HostDown"}, "state": "firing", "activeAt": ""})
+    seen = []
+
+    def begun(
+        faults: object, site: object, view: preflight.View, *_: object, **__: object
+    ) -> tuple[list[object], list[str]]:
+        seen.append(set(preflight.firing(view)))
+        return [], ["process 1 does not end"]
+
+    monkeypatch.setattr(command, "_run", begun)
+    done = run(pipeline, tmp_path, "--ignore-alert=HostDown")
+    assert seen == [{"Watchdog", "HostDown"}]
+    assert done.exit_code == 4
+    assert "not undone: process 1" in done.stderr
 
 
 def plans_site(

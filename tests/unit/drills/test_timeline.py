@@ -191,6 +191,13 @@ def test_markdown_has_last_results_proofs_and_what_is_missing() -> None:
     assert "| Odd | never |" in text
 
 
+def test_reason_of_several_lines_stays_in_its_cell() -> None:
+    one = finished(reason="openssl: bad\nusage: a | b")
+    one.verdict = "refused"
+    (row,) = [line for line in report.markdown([one], ["HostDown"], {}).splitlines() if "refused" in line]
+    assert row.endswith(r"| refused: openssl: bad usage: a \| b |")
+
+
 def test_all_runs_of_a_drill_are_told_together() -> None:
     late, refused, below = finished(moments={"told": 133.0}), finished(), finished(strength=0.8)
     refused.verdict = "refused"
