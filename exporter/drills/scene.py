@@ -127,7 +127,7 @@ class Scene:
         port = port or free_port()
         self.write_settings(settings or {}, name)
         command = [*_HOSTWATCH, "serve", "--config", str(self.folder / f"{name}.yml")]
-        self.start(name, [*command, "--listen", f"{self.site.options.address}:{port}"])
+        self.start(name, [*command, "--listen", self.site.options.at(port)])
         return port
 
     def write_settings(self, settings: Mapping[str, Any], name: str = "exporter") -> None:
@@ -150,7 +150,7 @@ class Scene:
         path = self.site.target_file(job, f"hostwatch-{instance}")
         self._note(ledger.File(str(path)))
         labels = {"instance": instance, "drill": "true"}
-        target = [{"targets": [f"{self.site.options.address}:{port}"], "labels": labels}]
+        target = [{"targets": [self.site.options.at(port)], "labels": labels}]
         self._write(path, json.dumps(target))
         return path
 

@@ -49,6 +49,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     gentle: bool = False
     """Lower the threshold of the drill's own instance in place of a fault as large as the real one."""
 
+    def at(self, port: int) -> str:
+        """Return where Prometheus reaches a port of what the drill starts: ADDRESS:PORT, IPv6 in brackets."""
+        return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
+
 
 class RelayAlert(msgspec.Struct, frozen=True):
     """An alert of a message."""

@@ -50,7 +50,7 @@ class _Alertmanager(Fault):
     def start(self, scene: Scene) -> None:
         """Start it."""
         folder = scene.folder
-        listen = f"--web.listen-address={scene.site.options.address}:{scene.facts['port']}"
+        listen = f"--web.listen-address={scene.site.options.at(scene.facts['port'])}"
         where = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager"]
         scene.start("alertmanager", [_find(_ALERTMANAGER) or "", *where, listen, "--cluster.listen-address="])
 
@@ -166,7 +166,7 @@ class _Prometheus(Fault):
         scene.victim("receiver", "http", str(scene.facts["receiver"]), str(folder / "seconds"))
         self.configure(scene)
         where = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-        listen = f"--web.listen-address={scene.site.options.address}:{port}"
+        listen = f"--web.listen-address={scene.site.options.at(port)}"
         scene.start(
             "prometheus",
             [_find(_PROMETHEUS) or "", *where, listen, "--log.level=warn", "--rules.alert.resend-delay=1s"],

@@ -33,7 +33,7 @@ class _Relay(Fault):
         (folder / "slack-token").touch(0o600)
         (folder / "slack-token").write_text("drill\n")
         settings = {
-            "listen": f"{scene.site.options.address}:{scene.facts['port']}",
+            "listen": scene.site.options.at(scene.facts["port"]),
             "token_file": str(folder / "token"),
             "database": str(folder / "relay.db"),
             **self.source(scene),

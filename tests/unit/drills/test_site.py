@@ -120,3 +120,8 @@ def test_run_that_would_be_cut_off_says_how_many_at_once(tmp_path: Path, monkeyp
     assert plans.too_long(faults, site_of(tmp_path), 4) == []
     monkeypatch.setattr(plans, "longest", lambda *_: 7 * 3600.0)
     assert "run fewer of them" in plans.too_long(faults, site_of(tmp_path), 1)[0]
+
+
+@pytest.mark.parametrize(("address", "said"), [("10.0.0.5", "10.0.0.5:9100"), ("fd00::5", "[fd00::5]:9100")])
+def test_target_of_either_ip_version_is_an_address_and_a_port(address: str, said: str) -> None:
+    assert Options(address=address).at(9100) == said
