@@ -5,9 +5,9 @@ No expression may fail, and none may have an empty answer but for what EMPTY nam
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import promql_parser
 import pytest
@@ -17,6 +17,7 @@ from tests.support.client import scrape, until
 from tests.support.dashboards import Asked
 from tests.support.engine import Engine
 from tests.support.panel_scene import SCRAPE_SECONDS, Scene, scene
+from tests.support.reader import Reader
 from tests.support.recorded_pages import shape
 
 pytestmark = [
@@ -40,9 +41,6 @@ ABSENT: Final = {
     "relay_slack_errors_total": "only once a call has failed: tests/integration/test_relay_faults.py",
     "relay_slack_failing_since_timestamp_seconds": "only while Slack fails: tests/integration/test_relay_faults.py",
 }
-# as much time as a reader looks at, and how many points wide a panel is
-RANGE_SECONDS: Final = 300
-POINTS: Final = 300
 PATIENCE_SECONDS: Final = 180
 
 TESTS: Final = Path(__file__).parents[1]
@@ -56,40 +54,11 @@ def running(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield all_of_it
 
 
-def variables(running: Scene, board: Mapping[str, Any], *, everything: bool) -> dict[str, str]:
-    """Return a dashboard's variables: All where there is that, else one value; or several values where there may be."""
-    values = dashboards.times(RANGE_SECONDS, POINTS, SCRAPE_SECONDS)
-    for variable in board["templating"]["list"]:
-        if variable["type"] != "query":
-            values[variable["name"]] = variable["query"]
-            continue
-        match = dashboards.LABEL_VALUES.fullmatch(variable["query"])
-        assert match
-        found = running.label_values(dashboards.filled(match["series"], values), match["label"])
-        if variable["multi"]:
-            values[variable["name"]] = variable["allValue"] if everything else dashboards.chosen(found[:2] or ["none"])
-        else:  # the web server's host is the one with most to tell
-            values[variable["name"]] = "web-01" if "web-01" in found else found[0] if found else "none"
-    return values
-
-
-def answers(running: Scene, one: Asked, values: Mapping[str, str]) -> bool:
-    """Whether an expression has an answer that is a number. Raises AssertionError when it cannot be asked."""
-    query, now = dashboards.filled(one.expr, values), time.time()
-    if one.instant:
-        rows = running.api("query", query=query, time=str(now))["result"]
-        return any(row["value"][1] != "NaN" for row in rows)
-    step = values["__interval"]
-    span = {"start": str(now - RANGE_SECONDS), "end": str(now), "step": step}
-    rows = running.api("query_range", query=query, **span)["result"]
-    return any(value != "NaN" for row in rows for _, value in row["values"])
-
-
 def test_every_expression_of_every_panel_has_an_answer(running: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     begun, waiting, last = time.monotonic(), list(ASKED), ""
     while waiting and time.monotonic() - begun < PATIENCE_SECONDS:
-        values = {uid: variables(running, board, everything=True) for uid, board in BOARDS.items()}
-        still = [one for one in waiting if not answers(running, one, values[one.dashboard])]
+        values = {uid: running.reader.variables(board) for uid, board in BOARDS.items()}
+        still = [one for one in waiting if not running.reader.answers(one, values[one.dashboard])]
         come = {one.place for one in waiting} - {one.place for one in still}
         last = f"{time.monotonic() - begun:.0f} s: {min(come)}" if come else last
         waiting = still
@@ -112,10 +81,10 @@ def test_what_may_be_empty_is_little_and_there() -> None:
 
 def test_several_chosen_values_are_understood(running: Scene) -> None:
     for uid, board in BOARDS.items():
-        values = variables(running, board, everything=False)
+        values = running.reader.variables(board, everything=False)
         for one in ASKED:
             if one.dashboard == uid:
-                answers(running, one, values)
+                running.reader.answers(one, values)
 
 
 @pytest.mark.parametrize("instant", [True, False], ids=["now", "over time"])
@@ -125,20 +94,20 @@ def test_several_chosen_values_are_understood(running: Scene) -> None:
     ids=["an answer", "no series", "no such metric", "not a number"],
 )
 def test_an_empty_answer_is_seen(running: Scene, expression: str, answered: bool, instant: bool) -> None:
-    values = dashboards.times(RANGE_SECONDS, POINTS, SCRAPE_SECONDS)
+    values = running.reader.times
     one = Asked("planted", expression, "", instant, "")
-    until(lambda: answers(running, one, values) == answered, expression, seconds=60, every=0.5)
+    until(lambda: running.reader.answers(one, values) == answered, expression, seconds=60, every=0.5)
 
 
 def test_an_expression_that_prometheus_refuses_is_seen(running: Scene) -> None:
     with pytest.raises(AssertionError, match="parse error"):
-        answers(running, Asked("planted", "sum by (", "", True, ""), {})
+        running.reader.answers(Asked("planted", "sum by (", "", True, ""), {})
 
 
 def asked_for() -> dict[str, set[str]]:
     """Return every metric that rules and dashboards ask for, with the labels by which they select."""
     values = {variable["name"]: "any" for board in BOARDS.values() for variable in board["templating"]["list"]}
-    values |= dashboards.times(RANGE_SECONDS, POINTS, SCRAPE_SECONDS)
+    values |= Reader("", SCRAPE_SECONDS, "").times
     found: dict[str, set[str]] = {}
     for expression in (*(rule["expr"] for rule in exposed.RULES.values()), *(one.expr for one in ASKED)):
         for node in mutation.nodes(dashboards.filled(expression, values)):

@@ -5,7 +5,6 @@ Prometheus finds some history of traffic and disks: what the rules compare with 
 """
 
 import contextlib
-import json
 import re
 import shutil
 import subprocess
@@ -28,6 +27,7 @@ from tests.support.fake_fleet import FakeFleet
 from tests.support.fake_slack import TOKEN, FakeSlack
 from tests.support.fake_vault import FakeVault
 from tests.support.peer import free_port
+from tests.support.reader import Reader
 from tests.support.relay import RelayProcess
 from tests.support.scaling import scale_tree
 from tests.support.services_api import Fault, services_api
@@ -61,15 +61,10 @@ class Scene:
         self.url = f"http://127.0.0.1:{port}"
         self.exporters, self.parts = exporters, {"prometheus": port, **parts}
 
-    def api(self, path: str, **parameters: str) -> Any:
-        """Return `data` of an answer of Prometheus' API. Raises AssertionError with what it says of a bad query."""
-        body = urllib.parse.urlencode(parameters).encode()
-        question = urllib.request.Request(f"{self.url}/api/v1/{path}", body)
-        try:
-            with urllib.request.urlopen(question, timeout=30) as answer:
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as err:
-            raise AssertionError(f"{path} {parameters}: {err.read().decode(errors='replace')[:500]}") from err
+    @property
+    def reader(self) -> Reader:
+        """Somebody who looks at dashboards; of hosts, at the one with most to tell."""
+        return Reader(self.url, SCRAPE_SECONDS, "web-01")
 
     def is_ready(self) -> bool:
         """Whether Prometheus has loaded what it finds and answers."""
@@ -78,13 +73,6 @@ class Scene:
                 return True
         except OSError:
             return False
-
-    def label_values(self, series: str, label: str) -> list[str]:
-        """Return what a variable's list has."""
-        query = urllib.parse.urlencode({"match[]": series})
-        with urllib.request.urlopen(f"{self.url}/api/v1/label/{label}/values?{query}", timeout=30) as answer:
-            found: list[str] = json.load(answer)["data"]
-        return found
 
     def page(self, part: str) -> str:
         """Return /metrics of a part of the way."""

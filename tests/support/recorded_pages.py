@@ -57,7 +57,9 @@ def main() -> None:
 def _record_from(engine: Engine, programs: tuple[str, ...]) -> None:
     sent = 'alertmanager_notifications_total{integration="webhook"} > 5'
     with tempfile.TemporaryDirectory(prefix="hostwatch-pages-") as name, scene(Path(name), engine, programs) as running:
-        until(lambda: running.api("query", query=sent)["result"], "alerts are on their way", seconds=120, every=0.5)
+        until(
+            lambda: running.reader.api("query", query=sent)["result"], "alerts are on their way", seconds=120, every=0.5
+        )
         print(*record(running, ("prometheus", "alertmanager")), sep="\n")
 
 
