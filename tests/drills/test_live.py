@@ -28,7 +28,7 @@ pytestmark = [
 
 # 5 minutes are 20 s, a scrape is every second
 FACTOR = 15
-AT_ONCE = 12
+AT_ONCE = 16
 BESIDE = tuple(fault.name for fault in FAULTS if not fault.alone)
 SECONDS = 900
 SOAK = os.environ.get("HOSTWATCH_SOAK") == "1"
