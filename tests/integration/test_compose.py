@@ -153,6 +153,8 @@ def test_slack_token_that_comes_later_is_used_after_the_next_up(built: tuple[Eng
 
 def test_make_up_with_docker_prints_addresses_and_ctrl_c_stops_it(built: tuple[Engine, str], tmp_path: Path) -> None:
     settings = {"HEALTH_INTERVAL": "1s", "HEALTH_INTERVAL_EARLY": "1s", "STACK": "docker"}
+    # it builds one: what others run must not become another image meanwhile
+    settings["HOSTWATCH_IMAGE"] = "hostwatch:of-make-up"
     with Project(built[0], clone(tmp_path / "clone"), more=settings) as project:
         files = project.settings["COMPOSE_FILE"].split(":")
         project.settings["COMPOSE_FILE"] = ":".join(str(project.folder / file) for file in files)
