@@ -23,7 +23,8 @@ class Collector(Protocol):
     def blocking(self) -> bool:
         """Whether the next `collect` may block: then it runs on a thread of its own, else on the event loop.
 
-        Asked on the event loop right before each `collect`, never while one runs. What it raises is a failure too.
+        Asked on the event loop right before each `collect`, never while one runs, and maybe twice: what the kernel
+        tells of once only has to be kept until `collect` has read it. What it raises is a failure too.
         """
         ...
 

@@ -20,6 +20,7 @@ from exporter.collectors.containers import ContainerStates
 from exporter.collectors.exporter import SettingsState
 from exporter.collectors.kernel_rates import KernelRates
 from exporter.collectors.kernel_usage import KernelUsage
+from exporter.collectors.mounts import Askers
 from exporter.collectors.runner import FAMILIES, Runner
 from exporter.history import History, Reading, Recorder, Sampler, Source
 from exporter.kernel import KernelFiles
@@ -58,19 +59,33 @@ class Machine:
         state: SettingsState,
         few_clients: Callable[[], bool] = lambda: False,
         files: KernelFiles | None = None,
-        history: History | None = None,
+        before: "Machine | None" = None,
     ) -> None:
-        """Make them; a `history` of the same interval is gone on with."""
+        """Make them; a history of the same interval, and threads that mounts hold, are taken over from `before`."""
         files = _kernel_files(settings) if files is None else files
-        if history is None or history.interval != settings.sampler.interval:
+        if before is not None and before.history.interval == settings.sampler.interval:
+            history = before.history
+        else:
             history = History(settings.sampler.interval)
-        self.history = history
+        self.history: History = history
+        # a page and a sample do not wait for each other
+        self.page_askers: Askers = Askers() if before is None else before.page_askers
+        self.sample_askers: Askers = Askers() if before is None else before.sample_askers
         self.scanner = _scanner(settings)
         scanner = self.scanner
         last_scan = (lambda: None) if scanner is None else (lambda: scanner.last)
         budget = Budget(settings.scrape.series_per_family)
         made = collectors.make(
-            Parts(files, settings.collectors, history, state, settings.paths, budget.dropped, last_scan)
+            Parts(
+                files,
+                settings.collectors,
+                history,
+                state,
+                settings.paths,
+                budget.dropped,
+                last_scan,
+                self.page_askers,
+            )
         )
         self.probes = Probes(settings.probes, ProbeParts() if scanner is None else ProbeParts(scanner.count))
         self.collectors: Sequence[Collector] = (*made, *self.probes.collectors)
@@ -80,7 +95,8 @@ class Machine:
             containers = next((one for one in made if isinstance(one, ContainerStates)), None)
             sources: list[Source] = [self.probes.readings, Recorder(history.tops, last_scan, containers)]
             sources += _rates(files, settings)
-            self.sampler = Sampler(history, settings.sampler.interval, _reader(files, settings), sources)
+            read = _reader(files, settings, self.sample_askers)
+            self.sampler = Sampler(history, settings.sampler.interval, read, sources)
         self.face = _face(self.runner, settings, history, is_sampled=self.sampler is not None)
         self.routes = _routes(self.runner, settings, few_clients, self.face)
         self._files = files
@@ -153,10 +169,12 @@ def _kernel_files(settings: Exporter) -> KernelFiles:
     return KernelFiles(Path(settings.paths.procfs), Path(settings.paths.sysfs))
 
 
-def _reader(files: KernelFiles, settings: Exporter, platform: str = sys.platform) -> Callable[[], Reading]:
+def _reader(
+    files: KernelFiles, settings: Exporter, askers: Askers, platform: str = sys.platform
+) -> Callable[[], Reading]:
     """Return what reads a sample on this system."""
     if platform == "linux":
-        return KernelUsage(files, settings.collectors.filesystem, Path(settings.paths.rootfs))
+        return KernelUsage(files, settings.collectors.filesystem, Path(settings.paths.rootfs), askers=askers)
     from exporter.portable import read_usage  # noqa: PLC0415 -- psutil only where it is needed
 
     return read_usage
@@ -235,7 +253,7 @@ class Daemon:
             return ""
         try:
             settings = override(load(self._config, Exporter), self._overrides)
-            machine = Machine(settings, self._state, self._has_few_clients, history=self._machine.history)
+            machine = Machine(settings, self._state, self._has_few_clients, before=self._machine)
         except SettingsError as err:
             self._state.good = False
             log.error("settings not usable, the last good ones stay", problems=list(err.problems))

@@ -16,7 +16,8 @@ NAMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 def read_usage() -> Reading:
     """Return everything that a sample holds; may block on a dead mount."""
     cpu, file_systems = tuple(read_cpu_times()), tuple(read_file_systems())
-    return Reading(cpu, read_memory_ratio(), read_swap_ratio(), file_systems)
+    numbers = tuple(str(core) for core in range(len(cpu)))  # psutil knows no other; on Linux the kernel is asked
+    return Reading(cpu, read_memory_ratio(), read_swap_ratio(), file_systems, numbers)
 
 
 def read_cpu_times() -> list[CpuTime]:

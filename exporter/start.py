@@ -7,11 +7,15 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 USAGE_ERROR = 2
+# 512 connections, 256 handshakes, 256 files of control groups and others kept open are over the usual 1,024; the hard
+# limit may be a million or none, which nothing of ours is made for
+MAX_OPEN_FILES = 65_536
 
 
 def main(words: Sequence[str]) -> NoReturn:
@@ -29,6 +33,7 @@ def main(words: Sequence[str]) -> NoReturn:
         parse_address(given.get("listen", "localhost:0"))
     except ValueError as err:
         _fail(f"--listen: {err}", USAGE_ERROR)
+    allow_more_files()
     try:
         daemon.run(Path(config) if config else None, given, Path(web_config) if web_config else None)
     except SettingsError as err:
@@ -45,6 +50,19 @@ def import_without(module: str, part: str) -> None:
     sys.modules[part] = None  # type: ignore[assignment]
     import_module(module)
     del sys.modules[part]
+
+
+def allow_more_files() -> None:
+    """Raise the soft limit of open files to the hard one, MAX_OPEN_FILES at most (getrlimit(2)), where we may."""
+    if sys.platform == "win32":
+        return
+    import resource  # not everywhere
+
+    with suppress(OSError, ValueError):  # a sandbox forbids it: process_max_fds tells what holds
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def leave(code: int) -> NoReturn:

@@ -29,7 +29,7 @@ from exporter.collectors.hwmon import Filter, HwMon
 from exporter.collectors.loadavg import LoadAvg
 from exporter.collectors.mdadm import MdAdm
 from exporter.collectors.meminfo import MemInfo
-from exporter.collectors.mounts import LocalPaths, MountTable, UsageReader
+from exporter.collectors.mounts import Askers, LocalPaths, MountTable, UsageReader
 from exporter.collectors.netclass import NetClass
 from exporter.collectors.netdev import NetDev
 from exporter.collectors.netstat import NetStat
@@ -83,6 +83,8 @@ class Parts(NamedTuple):
     """How many samples of each collector fell to the cap; filled by the runner."""
     last_scan: Callable[[], Scan | None] = lambda: None
     """Gives the newest scan of all processes."""
+    askers: Askers | None = None
+    """Those of settings before these, with the mounts that hold them."""
 
     @property
     def root(self) -> Path:
@@ -191,7 +193,7 @@ def _text_files(files: KernelFiles, settings: TextfileSettings) -> TextFiles:
 
 
 def _usage_reader(parts: Parts) -> UsageReader:
-    return UsageReader(parts.settings.filesystem.mount_timeout)
+    return UsageReader(parts.settings.filesystem.mount_timeout, askers=parts.askers)
 
 
 def make(parts: Parts, platform: str = sys.platform) -> Sequence[Collector]:

@@ -20,6 +20,8 @@ DROPPED: Final = Family(
 # no line of ours is shorter: a text of fewer bytes than this for each allowed sample needs no counting
 _SHORTEST_LINE: Final = 12
 _NEXT_FAMILY: Final = b"\n# HELP "
+# a subject of these has several samples, which mean nothing without each other
+_COMPOUND: Final = (b"histogram", b"summary")
 
 
 class Budget:
@@ -33,7 +35,7 @@ class Budget:
         """By collector: all that were made, with 0 for most."""
 
     def keep(self, collector: str, block: Block) -> Block:
-        """Return the text with at most the allowed samples of each family: the first ones stay."""
+        """Return the text with at most the allowed samples of each family: the first ones stay, histograms whole."""
         if len(block) <= self.harmless:
             return block
         families = [self._cut(family) for family in block.split(_NEXT_FAMILY)]
@@ -52,7 +54,20 @@ class Budget:
         over = lines - 2 - self.per_family  # HELP and TYPE come first
         if over <= 0:
             return family, 0
-        return b"\n".join(family.split(b"\n")[: self.per_family + 2]), over
+        rows = family.split(b"\n")
+        kept = _whole(rows, self.per_family + 2)
+        return b"\n".join(rows[:kept]), lines - kept
+
+
+def _whole(rows: list[bytes], kept: int) -> int:
+    """Return how many of a family's lines to keep, at most `kept`, so that no histogram is cut in the middle."""
+    _, _, name, kind = rows[1].split(b" ", 3)
+    if kind not in _COMPOUND:
+        return kept
+    ends = tuple(name + end for end in (b"_sum{", b"_sum ", b"_count{", b"_count "))  # last, in either order
+    while kept > 2 and (rows[kept].startswith(ends) or not rows[kept - 1].startswith(ends)):
+        kept -= 1
+    return kept
 
 
 class Count(NamedTuple):

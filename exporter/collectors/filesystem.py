@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
-from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader, read_usage
+from exporter.collectors.mounts import Askers, Mount, MountTable, Usage, UsageReader, read_usage
 from exporter.exposition import Block, Family, Layout
 from exporter.history import FileSystemUse
 from exporter.kernel import KernelFiles
@@ -94,10 +94,11 @@ class FileSystemUses:
         settings: FilesystemSettings,
         root: Path = Path("/"),
         ask: Callable[[bytes], Usage] = read_usage,
+        askers: Askers | None = None,
     ) -> None:
         self._table = MountTable(files, settings, root)
         self._ask = ask
-        self._reader = UsageReader(settings.mount_timeout, ask)
+        self._reader = UsageReader(settings.mount_timeout, ask, askers)
         self._mounts: tuple[Mount, ...] = ()
         self._local: tuple[Mount, ...] = ()
         self._others: tuple[Mount, ...] = ()

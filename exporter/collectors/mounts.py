@@ -96,10 +96,11 @@ class MountTable:
     def _read_text(self) -> bytes:
         try:
             return self._sources[0].read()
-        except KernelError:
-            if len(self._sources) == 1:
+        except KernelError as err:
+            # any other failure (no more files, no memory) goes by: in our own table everything may be read-only
+            if len(self._sources) == 1 or not isinstance(err.__cause__, PermissionError | FileNotFoundError):
                 raise
-            self._sources.pop(0)
+            self._sources.pop(0).close()
             return self._read_text()
 
     def _hidden(self, text: bytes, table: list[Mount]) -> set[bytes]:
@@ -252,43 +253,31 @@ class _Asker:
         return True
 
 
-class UsageReader:
-    """Usage of many mounts within one deadline; at most two threads, whatever hangs. One caller at a time."""
+class Askers:
+    """At most two threads, whatever hangs, for all who ask with them; handed on, they outlive a reload."""
 
     THREADS: Final = 2
 
-    def __init__(self, timeout: float, ask: Callable[[bytes], Usage] = read_usage) -> None:
-        self._timeout = timeout
+    def __init__(self, ask: Callable[[bytes], Usage] = read_usage) -> None:
         self._ask = ask
         self._askers: list[_Asker] = []
         self._lock = threading.Lock()
 
-    def read(self, mounts: Iterable[Mount]) -> dict[Mount, Usage]:
-        """Return the usage of each mount that answers. Blocks for the mount time-out at most once per thread."""
-        out: dict[Mount, Usage] = {}
+    def ask(self, path: bytes, seconds: float) -> Usage | OSError | None:
+        """Return the answer, None when there is none within `seconds` or no thread is free; one question at a time."""
         with self._lock:
-            for mount in mounts:
-                try:
-                    answer = self._ask_with_deadline(mount.path) if mount.may_hang else self._ask(mount.path)
-                except OSError:
-                    continue  # the mount went, or hides: its device_error row says so
-                if isinstance(answer, Usage):
-                    out[mount] = answer
-        return out
-
-    def _ask_with_deadline(self, path: bytes) -> Usage | OSError | None:
-        free = [asker for asker in self._askers if asker.is_back()]
-        if any(asker.held_by == path for asker in self._askers):
-            return None  # it holds a thread already: one is enough
-        if not free:
-            if len(self._askers) >= self.THREADS:
-                return None
-            free = [_Asker(self._ask)]
-            self._askers += free
-        return free[0].ask(path, self._timeout)
+            free = [asker for asker in self._askers if asker.is_back()]
+            if any(asker.held_by == path for asker in self._askers):
+                return None  # it holds a thread already: one is enough
+            if not free:
+                if len(self._askers) >= self.THREADS:
+                    return None
+                free = [_Asker(self._ask)]
+                self._askers += free
+            return free[0].ask(path, seconds)
 
     def __del__(self) -> None:
-        """Let the threads end when nobody has the reader any more, as after a reload."""
+        """Let the threads end when nobody asks with them any more."""
         for asker in self._askers:
             asker.end()
 
@@ -299,3 +288,29 @@ class UsageReader:
                 return False
             threading.Event().wait(0.01)
         return True
+
+
+class UsageReader:
+    """Usage of many mounts, those that can hang within a deadline."""
+
+    def __init__(
+        self, timeout: float, ask: Callable[[bytes], Usage] = read_usage, askers: Askers | None = None
+    ) -> None:
+        self.askers = Askers(ask) if askers is None else askers
+        self._timeout = timeout
+        self._ask = ask
+
+    def read(self, mounts: Iterable[Mount]) -> dict[Mount, Usage]:
+        """Return the usage of each mount that answers. Blocks for the mount time-out at most once per thread."""
+        out: dict[Mount, Usage] = {}
+        for mount in mounts:
+            try:
+                answer = self._ask_with_deadline(mount.path) if mount.may_hang else self._ask(mount.path)
+            except OSError:
+                continue  # the mount went, or hides: its device_error row says so
+            if isinstance(answer, Usage):
+                out[mount] = answer
+        return out
+
+    def _ask_with_deadline(self, path: bytes) -> Usage | OSError | None:
+        return self.askers.ask(path, self._timeout)

@@ -105,7 +105,9 @@ class NetClass:
     def blocking(self) -> bool:
         """Whether something changed: reading it takes the kernel's one lock of all network devices."""
         if self._links is not None:
-            self._stale = self._links.changed() or not self._is_current or self._clock() >= self._due
+            if self._links.changed():  # told once, and kept until it is read: see Collector.blocking
+                self._is_current = False
+            self._stale = not self._is_current or self._clock() >= self._due
         return self._stale
 
     def collect(self) -> Block:
@@ -244,4 +246,4 @@ def _info(label: str, attributes: Attributes) -> tuple[str, ...]:
 def _admin_state(flags: bytes | None) -> str:
     if flags is None or _NUMBER.fullmatch(flags) is None:
         return "unknown"
-    return "up" if int(flags, 0) & _IFF_UP else "down"
+    return "up" if int(flags, 16 if flags.startswith(b"0x") else 10) & _IFF_UP else "down"

@@ -295,16 +295,15 @@ class Runner:
             thread.next.append(batch)
             return None
         try:
-            blocking = collector.blocking
+            if not collector.blocking:
+                return self._boundary.run(collector)
+            if thread is None:  # there may be no room for another: RLIMIT_NPROC, pids.max
+                thread = self._threads[collector.name] = _Thread(collector, self._boundary.run, self._land)
         except NoData:
             return Result(None, 0.0)
         except Exception as err:  # noqa: BLE001 -- the same boundary as around collect
             self._boundary.note(collector.name, err)
             return Result(None, 0.0)
-        if not blocking:
-            return self._boundary.run(collector)
-        if thread is None:
-            thread = self._threads[collector.name] = _Thread(collector, self._boundary.run, self._land)
         thread.aboard = [batch]
         thread.start(time.monotonic())
         return None

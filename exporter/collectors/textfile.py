@@ -149,7 +149,9 @@ class _Glance:
 
     def is_as_before(self) -> bool:
         """Whether nothing changed; False too where only a thread may look."""
-        if self._local is None or self._local.changed() or self._folders is None:
+        if self._local is not None and self._local.changed():  # told once, and kept until all is read
+            self._folders = None
+        if self._folders is None:
             return False
         now = tuple(status_of(path) for path in self._directories), tuple(status_of(path) for path in self._files)
         return now == (self._folders, self._statuses)

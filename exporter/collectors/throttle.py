@@ -62,7 +62,7 @@ class Throttles:
     def rebuild(self) -> None:
         """Look up cores, packages and processors isolated or off. Raises KernelError for what is no kernel's."""
         cores, packages = self._find()
-        isolated = [(cpu,) for cpu in self._read_isolated()]
+        isolated = [(cpu,) for cpu in dict.fromkeys(self._read_isolated())]
         online = self._read_online()
         samples = ((CORE_THROTTLES, cores), (PACKAGE_THROTTLES, packages))
         self._layout = Layout(

@@ -21,7 +21,7 @@ FILE_SYSTEM: Final = Family(
     ("device", "fstype", "mountpoint"),
 )
 
-_Shape = tuple[bool, int, bool, bool, tuple[tuple[str, str, str], ...]]
+_Shape = tuple[bool, tuple[str, ...], bool, bool, tuple[tuple[str, str, str], ...]]
 
 
 class UsageGauges:
@@ -49,12 +49,12 @@ class UsageGauges:
 
     def _put(self, usage: Usage) -> None:
         keys = tuple((fs.device, fs.fs_type, fs.mount_point) for fs in usage.file_systems)
-        shape = (usage.cpu is not None, len(usage.cores), usage.memory is not None, usage.swap is not None, keys)
+        shape = (usage.cpu is not None, usage.core_numbers, usage.memory is not None, usage.swap is not None, keys)
         if shape != self._shape:
             self._layout = Layout(
                 (
                     (CPU, [()] * shape[0]),
-                    (CORE, [(str(core),) for core in range(shape[1])]),
+                    (CORE, [(core,) for core in shape[1]]),
                     (MEMORY, [()] * shape[2]),
                     (SWAP, [()] * shape[3]),
                     (FILE_SYSTEM, keys),

@@ -41,6 +41,8 @@ class Reading(NamedTuple):
     memory: float | None
     swap: float | None
     file_systems: tuple[FileSystemUse, ...]
+    core_numbers: tuple[str, ...] = ()
+    """Of the cores in `cpu`, as the kernel numbers them: one that is off leaves a gap."""
 
 
 class Sample(NamedTuple):
@@ -51,6 +53,7 @@ class Sample(NamedTuple):
     memory: float | None
     swap: float | None
     file_systems: tuple[FileSystemUse, ...]
+    core_numbers: tuple[str, ...] = ()
 
 
 class Usage(NamedTuple):
@@ -62,6 +65,8 @@ class Usage(NamedTuple):
     memory: float | None
     swap: float | None
     file_systems: tuple[FileSystemUse, ...]
+    core_numbers: tuple[str, ...] = ()
+    """Of the cores in `cores`."""
 
 
 class Moment(NamedTuple):
@@ -120,9 +125,10 @@ class History:
         last = samples[-1]
         # half an interval of slack, since no tick is punctual
         young = [s for s in samples if last.monotonic - s.monotonic <= WINDOW_SECONDS + self.interval / 2]
-        cores = busy_ratios(young[0].cpu, last.cpu) if len(young) > 1 else ()
+        cores = core_ratios(young[0], last) if len(young) > 1 else ()
         overall = busy_ratios([_sum(young[0].cpu)], [_sum(last.cpu)]) if cores else ()
-        return Usage(overall[0] if overall else None, cores, last.memory, last.swap, last.file_systems)
+        numbers = last.core_numbers if cores else ()
+        return Usage(overall[0] if overall else None, cores, last.memory, last.swap, last.file_systems, numbers)
 
     def now(self) -> float:
         """Return the time, seconds since the epoch."""
@@ -143,8 +149,13 @@ class History:
         return wall - (self._wall() - self._boot())
 
 
+def core_ratios(before: Sample, after: Sample) -> tuple[float, ...]:
+    """Return each core's busy share between two samples, 0 to 1; nothing when a core came or went."""
+    return busy_ratios(before.cpu, after.cpu) if before.core_numbers == after.core_numbers else ()
+
+
 def busy_ratios(before: Sequence[CpuTime], after: Sequence[CpuTime]) -> tuple[float, ...]:
-    """Return each core's busy share between two readings, 0 to 1; nothing when a core came or went."""
+    """Return the busy shares between two readings, 0 to 1; nothing when there are more or fewer than before."""
     if len(before) != len(after):
         return ()
     out = []
@@ -162,16 +173,16 @@ def _sum(cores: Sequence[CpuTime]) -> CpuTime:
 
 
 @lru_cache(maxsize=1)
-def _cpu_keys(cores: int) -> tuple[Key, ...]:
-    return (("cpu",), *(("core", str(core)) for core in range(cores)))
+def _cpu_keys(core_numbers: tuple[str, ...]) -> tuple[Key, ...]:
+    return (("cpu",), *(("core", core) for core in core_numbers))
 
 
 def _columns(before: Sample | None, sample: Sample) -> dict[Key, float]:
     """Return what a sample tells by itself, and of the time since the one before."""
     values: dict[Key, float] = {("filesystem", use.mount_point): use.ratio for use in sample.file_systems}
-    if before is not None and (cores := busy_ratios(before.cpu, sample.cpu)):
+    if before is not None and (cores := core_ratios(before, sample)):
         overall = busy_ratios([_sum(before.cpu)], [_sum(sample.cpu)])
-        values.update(zip(_cpu_keys(len(cores)), overall + cores, strict=True))
+        values.update(zip(_cpu_keys(sample.core_numbers), overall + cores, strict=True))
     if sample.memory is not None:
         values["memory",] = sample.memory
     if sample.swap is not None:

@@ -1,7 +1,8 @@
 """HTTP checks: a request, the redirects that it leads to, and what the last answer must be."""
 
+import re
 from typing import ClassVar, Final
-from urllib.parse import SplitResult, urljoin
+from urllib.parse import SplitResult, quote, urljoin
 
 from exporter.probes.attempt import Attempt, AttemptError, Reason
 from exporter.probes.check import Schedule
@@ -17,6 +18,10 @@ from exporter.settings.http_check import REDIRECTS, split_url
 _TO_GET: Final = frozenset({301, 302, 303})
 # what is meant for one host only
 _FIRST_HOST_ONLY: Final = frozenset({"authorization", "cookie", "host"})
+# of an address, as it begins up to its path
+_HOST: Final = re.compile(rb"(?:[a-z][a-z0-9+.-]*:)?//[^/?#]*", re.IGNORECASE)
+# "%" is escaped already, and control characters are refused: nobody means them
+_NOT_ESCAPED: Final = bytes(range(128)).replace(b" ", b"")
 
 
 class HttpCheck:
@@ -106,12 +111,20 @@ class HttpCheck:
 
     def _next_url(self, url: SplitResult, location: str) -> SplitResult:
         try:
-            following = split_url(urljoin(url.geturl(), location))
+            following = split_url(urljoin(url.geturl(), _escaped(location)))
         except ValueError as err:
             raise AttemptError(Reason.BAD_REDIRECT, f"to {_shown(location)}, which is no address to ask") from err
         if url.scheme == "https" and following.scheme == "http" and not self._settings.allow_downgrade:
             raise AttemptError(Reason.BAD_REDIRECT, f"from https to {_shown(location)} (allow_downgrade is off)")
         return following
+
+
+def _escaped(location: str) -> str:
+    """Return the address of a header with what no address may hold escaped byte by byte, but in the host's name."""
+    raw = location.encode("latin-1").strip(b" \t")
+    found = _HOST.match(raw)
+    host = b"" if found is None else found[0]
+    return host.decode("utf-8", "replace") + quote(raw[len(host) :], safe=_NOT_ESCAPED)
 
 
 def _without_query(url: str) -> str:

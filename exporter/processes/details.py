@@ -112,7 +112,7 @@ class Details:
                 process.open_files = self._proc.open_files(process.pid)
             except NO_PROCESS:
                 pass
-            except PermissionError:
+            except OSError:
                 process.open_files = None
                 process.hidden |= {OPEN_FILES}
 
@@ -127,7 +127,7 @@ class Details:
                 process.swap = parse_swap(self._proc.read(process.pid, "status")) if used else 0
             except NO_PROCESS:
                 pass
-            except PermissionError:
+            except OSError:
                 process.swap = None
                 process.hidden |= {SWAP}
 
@@ -138,7 +138,7 @@ class Details:
             if process.limit is None or (round_ + process.pid) % _LIMIT_TURNS == 0:
                 try:
                     process.limit = parse_limit(self._proc.read(process.pid, "limits"))
-                except (*NO_PROCESS, PermissionError):
+                except OSError:
                     process.limit = None
 
 

@@ -68,29 +68,43 @@ class Identities:
             if "executable" in fields:
                 found["executable"] = self._executable(process)
             if "user" in fields:
-                found["user"] = self._users.texts(self._proc.user(process.pid))
+                found["user"] = self._user(process)
             if "unit" in fields or "cgroup" in fields:
                 found["unit"], found["cgroup"] = self._cgroups(process)
         except NO_PROCESS:
             return None
         return found
 
+    # what is wrong with one process hides fields of that one alone: anybody can make a path too long to be told
+
+    def _user(self, process: Process) -> tuple[str, ...] | None:
+        try:
+            return self._users.texts(self._proc.user(process.pid))
+        except NO_PROCESS:
+            raise
+        except OSError:
+            return None
+
     def _executable(self, process: Process) -> tuple[str, ...] | None:
         if process.stat.kernel:
             return _NOTHING
         try:
             path = self._proc.executable(process.pid)
-        except PermissionError:
+        except NO_PROCESS:
+            raise
+        except OSError:
             return None
         return (path,) if path else _NOTHING
 
     def _cgroups(self, process: Process) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
         try:
             paths = parse_cgroups(self._proc.read(process.pid, "cgroup"))
-        except PermissionError:
-            return None, None
         except FileNotFoundError:  # a kernel without control groups; of an ended process nothing else is found either
             return _NOTHING, _NOTHING
+        except NO_PROCESS:
+            raise
+        except OSError:
+            return None, None
         unit = next((unit for path in paths if (unit := unit_of(path)) is not None), None)
         return (_NOTHING if unit is None else (unit,)), paths
 

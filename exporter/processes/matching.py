@@ -85,7 +85,8 @@ def unit_of(path: str) -> str | None:
     The manager of a user's units is the unit of all that runs below it, as for systemd itself.
     """
     for part in path.split("/")[1:]:
-        if not part.endswith(".slice"):
+        # a container with a cgroup namespace of its own sees what is outside by ".." (cgroup_namespaces(7))
+        if part != ".." and not part.endswith(".slice"):
             # a name that a control group cannot have has an underscore in front (systemd, cg_escape)
             name = part.removeprefix("_")
             return name if name.endswith(_UNITS) else None

@@ -74,7 +74,7 @@ class ProcFs:
         return os.stat(f"{self.root}/{pid}").st_uid  # noqa: PTH116 -- hot path
 
     def executable(self, pid: int) -> str:
-        """Return the path of the program's file; empty where there is none. Raises PermissionError."""
+        """Return the path of the program's file; empty where there is none. Raises OSError."""
         try:
             path = os.readlink(f"{self.root}/{pid}/exe")  # noqa: PTH115 -- hot path
         except NO_PROCESS:  # a kernel thread, a zombie

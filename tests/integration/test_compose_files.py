@@ -130,4 +130,4 @@ def test_host_is_seen_read_only_and_later_mounts_too() -> None:
     volumes = SERVICES["exporter"]["volumes"]
     assert {"/proc:/host/proc:ro", "/sys:/host/sys:ro", "/:/host/root:ro,rslave"} <= set(volumes)
     assert all(":ro" in volume for volume in volumes)
-    assert (SERVICES["exporter"]["pid"], SERVICES["exporter"]["uts"]) == ("host", "host")
+    assert {SERVICES["exporter"][key] for key in ("pid", "cgroup", "uts")} == {"host"}

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -47,6 +48,18 @@ def test_zero_settings_give_a_complete_page() -> None:
         landing = ask(child.port, request("/about"))
         assert landing.headers["content-type"] == "text/html; charset=utf-8"
         assert b'href="/metrics"' in landing.body
+
+
+@pytest.mark.needs("linux")
+def test_it_may_open_as_many_files_as_it_is_allowed_to() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with exporter_running() as child:
+            allowed = resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536), hard)
 
 
 @pytest.mark.parametrize("number", TERMINATIONS, ids=lambda n: n.name)

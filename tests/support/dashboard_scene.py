@@ -93,7 +93,7 @@ class Going:
             self._cpu[core] = max(self._cpu[core], passed * now["core", str(core)])
         cpu = tuple(CpuTime(busy, passed) for busy in self._cpu)
         disk = FileSystemUse("/dev/vda", "ext4", "/", now["filesystem", "/"])
-        return Reading(cpu, now["memory",], now["swap",], (disk,))
+        return Reading(cpu, now["memory",], now["swap",], (disk,), tuple(str(core) for core in range(CORES)))
 
 
 def _tree(folder: Path) -> Path:

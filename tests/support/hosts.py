@@ -67,8 +67,9 @@ def usage_history() -> History:
     """Return a history of two samples 15 s apart: busy cores, memory, no swap, one file system."""
     history = History(5, clock=lambda: 115.0)
     file_systems = (FileSystemUse("/dev/vda", "ext4", "/", 0.4321987),)
-    history.add(Sample(100.0, (CpuTime(10, 100), CpuTime(20, 100)), 0.5, None, file_systems))
-    history.add(Sample(115.0, (CpuTime(14.5, 115), CpuTime(35, 115)), 0.25, None, file_systems))
+    cores = ("0", "1")
+    history.add(Sample(100.0, (CpuTime(10, 100), CpuTime(20, 100)), 0.5, None, file_systems, cores))
+    history.add(Sample(115.0, (CpuTime(14.5, 115), CpuTime(35, 115)), 0.25, None, file_systems, cores))
     return history
 
 

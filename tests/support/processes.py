@@ -46,6 +46,8 @@ class FakeProcess:
     more: int = 0
     denied: set[str] = field(default_factory=set)
     """Names of files that permissions hide."""
+    too_long: set[str] = field(default_factory=set)
+    """Names of files that would hold a path longer than the kernel can tell."""
 
     def cpu(self) -> int:
         return (self.user + self.system) * TICK_NANOSECONDS + self.more if self.clock is None else self.clock
@@ -95,6 +97,8 @@ class MemoryProc(ProcFs):
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         if name in self.processes[pid].denied:
             raise PermissionError(errno.EACCES, "Permission denied")
+        if name in self.processes[pid].too_long:
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
         return self.processes[pid]
 
     def pids(self) -> list[int]:

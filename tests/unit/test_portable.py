@@ -84,6 +84,11 @@ def test_file_system_that_cannot_be_asked_or_has_no_size_is_absent(monkeypatch: 
     assert portable.read_file_systems() == [portable.FileSystemUse("disk1", "apfs", "/", pytest.approx(0.432))]
 
 
+def test_cores_are_numbered_in_their_order() -> None:
+    reading = portable.read_usage()
+    assert reading.core_numbers == tuple(str(core) for core in range(len(reading.cpu)))
+
+
 def test_running_system_answers() -> None:
     assert portable.read_cpu_times()
     assert 0 < (portable.read_memory_ratio() or 0) < 1

@@ -67,7 +67,7 @@ def cpu(rows: Rows, usage: Usage | None) -> Cpu:
     modes: dict[str, dict[str, float]] = {}
     for labels, value in rows.all("node_cpu_seconds_total"):
         modes.setdefault(labels["cpu"], {})[labels["mode"]] = value
-    busy = {} if usage is None else {str(core): share for core, share in enumerate(usage.cores)}
+    busy = {} if usage is None else dict(zip(usage.core_numbers, usage.cores, strict=True))
     names = sorted(modes.keys() | busy.keys(), key=lambda name: (len(name), name))
     return Cpu(
         usage_ratio=number(None if usage is None else usage.cpu),

@@ -47,6 +47,33 @@ def test_what_is_dropped_adds_up_and_is_told_once(caplog: pytest.LogCaptureFixtu
     assert [record.message for record in caplog.records] == ["series dropped"]
 
 
+H = Family("host_h_seconds", "histogram", "H.", ("target",))
+BUCKET = H._replace(name="host_h_seconds_bucket", labels=("target", "le"))
+
+
+def histograms(number: int, ends: tuple[str, str]) -> bytes:
+    """Return histograms of four samples each, their last two in the given order, and another family behind them."""
+    lines = [H.header()]
+    for target in map(str, range(number)):
+        lines += [BUCKET.prefix((target, edge)) + b"1\n" for edge in ("0.5", "+Inf")]
+        lines += [H._replace(name=f"host_h_seconds_{end}").prefix((target,)) + b"1\n" for end in ends]
+    return b"".join(lines) + page(0, 20)
+
+
+@pytest.mark.parametrize("ends", [("sum", "count"), ("count", "sum")], ids="-".join)
+@pytest.mark.parametrize(("cap", "whole"), [(3, 0), (4, 1), (5, 1), (7, 1), (8, 2), (39, 9), (40, 10)])
+def test_histogram_is_kept_whole_or_not_at_all(cap: int, whole: int, ends: tuple[str, str]) -> None:
+    budget = Budget(cap)
+    kept = budget.keep("ping", histograms(10, ends))
+    assert [kept.count(b"host_h_seconds_%s{" % part) for part in (b"bucket", b"sum", b"count")] == [
+        2 * whole,
+        whole,
+        whole,
+    ]
+    assert samples(kept)["node_b"] == min(cap, 20)
+    assert budget.dropped.get("ping", 0) == 40 - 4 * whole + max(20 - cap, 0)
+
+
 def test_table_names_family_collector_and_number() -> None:
     counts = count_series(page(3, 5) + b"# HELP node_c C.\n# TYPE node_c gauge\nnode_c 1\n", [("zoo", (A, B))])
     assert counts == [Count("node_b", "zoo", 5), Count("node_a_total", "zoo", 3), Count("node_c", "zoo", 1)]

@@ -1,5 +1,6 @@
 """The mount table, and asking mounts with a deadline: what hangs holds a thread, never the caller."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.collectors.mounts import Mount, MountTable, Usage, UsageReader, parse_mountinfo, read_usage
-from exporter.kernel import KernelError, KernelFiles
+from exporter.collectors.mounts import Askers, Mount, MountTable, Usage, UsageReader, parse_mountinfo, read_usage
+from exporter.kernel import KernelError, KernelFile, KernelFiles
 from exporter.settings import Regex
 from exporter.settings.collectors import FilesystemSettings
+from tests.support.client import until
 from tests.support.kernel import MemoryFiles
 
 USAGE = Usage(100, 50, 40, 10, 5)
@@ -150,6 +152,42 @@ def test_hidden_first_process_means_our_own_table() -> None:
     assert [m.mount_point for m in read.read()] == ["/mine"]
 
 
+@pytest.mark.parametrize(
+    ("number", "point"),
+    [(errno.EACCES, "/mine"), (errno.EPERM, "/mine"), (errno.ENOENT, "/mine"), (errno.EMFILE, ""), (errno.ENOMEM, "")],
+    ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else value,
+)
+def test_our_own_table_counts_only_where_the_machines_is_hidden(number: int, point: str) -> None:
+    files = Failing({"proc/1/mountinfo": line("/theirs"), "proc/self/mountinfo": line("/mine")})
+    read = MountTable(files, NOTHING_EXCLUDED)
+    files.error = OSError(number, os.strerror(number))
+    if point:
+        assert [m.mount_point for m in read.read()] == [point]
+    else:
+        with pytest.raises(KernelError, match="1/mountinfo"):
+            read.read()
+    files.error = None
+    assert [m.mount_point for m in read.read()] == [point or "/theirs"]
+
+
+class Failing(MemoryFiles):
+    """Files in memory; the table of process 1 fails while there is an `error`."""
+
+    error: OSError | None = None
+
+    def open_own(self, name: str, *, whole: bool = False, record: int = 0) -> KernelFile:
+        file = super().open_own(name)
+        tell = file.read
+
+        def read() -> bytes:
+            if self.error is not None and name == "proc/1/mountinfo":
+                raise KernelError(f"{name}: {self.error.strerror}") from self.error
+            return tell()
+
+        file.read = read  # type: ignore[method-assign]
+        return file
+
+
 def on(number: int, path: str) -> bytes:
     return line(path).replace(b"98:0", b"98:%d" % number)
 
@@ -285,7 +323,21 @@ def test_dead_mount_costs_its_own_answer_only_and_is_not_asked_again_while_it_ha
     for _ in range(5):
         assert list(reader.read(mounts)) == [mounts[0], mounts[2]]
     assert hang.asked.count(b"/dead") == 1
-    assert len(threads() - before) <= UsageReader.THREADS
+    assert len(threads() - before) <= Askers.THREADS
+
+
+def test_local_mounts_do_not_wait_for_who_asks_a_dead_one(hang: Hang) -> None:
+    """As when settings that leave the dead one out are read while it is asked."""
+    reader, found = UsageReader(60, hang), []
+    asking = threading.Thread(target=reader.read, args=([mount("/dead", "nfs4")],), daemon=True)
+    asking.start()
+    until(lambda: b"/dead" in hang.asked, "the dead one is asked")
+    other = threading.Thread(target=lambda: found.append(reader.read([mount("/")])), daemon=True)
+    other.start()
+    other.join(20)
+    assert found == [{mount("/"): USAGE}]
+    hang.released.set()
+    asking.join(20)
 
 
 def test_many_dead_mounts_hold_two_threads_and_the_local_ones_still_answer(hang: Hang) -> None:
@@ -294,15 +346,15 @@ def test_many_dead_mounts_hold_two_threads_and_the_local_ones_still_answer(hang:
     reader = UsageReader(0.05, hang)
     for _ in range(3):
         assert list(reader.read(mounts)) == [mounts[-1]]
-    assert len(threads() - before) == UsageReader.THREADS
-    assert len([path for path in hang.asked if path != b"/"]) == UsageReader.THREADS
+    assert len(threads() - before) == Askers.THREADS
+    assert len([path for path in hang.asked if path != b"/"]) == Askers.THREADS
 
 
 def test_mount_that_lets_go_answers_again_and_its_late_answer_is_thrown_away(hang: Hang) -> None:
     mounts = [mount("/dead", "nfs4"), mount("/gone", "nfs4"), mount("/live", "nfs4")]
     reader = UsageReader(0.05, hang)
     assert list(reader.read(mounts)) == [mounts[2]]
-    assert not reader.settle(0)
+    assert not reader.askers.settle(0)
     hang.released.set()
-    assert reader.settle(deadline())
+    assert reader.askers.settle(deadline())
     assert list(reader.read(mounts)) == [mounts[0], mounts[2]]

@@ -1,5 +1,6 @@
 """Network devices: the rows of node_exporter, whichever way they are read; nothing is read while nothing changes."""
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,15 @@ from exporter.collector import NoData
 from exporter.collectors import netclass
 from exporter.collectors.links import Attributes, Link, Links
 from exporter.collectors.netclass import REFRESH_SECONDS, NetClass, device_names, read_files
+from exporter.collectors.runner import Runner
 from exporter.kernel import KernelError, KernelFiles
 from exporter.settings import Regex
-from tests.support.kernel import collect
+from tests.support.kernel import MemoryFiles, collect
 from tests.support.trees import TREES, OneCollector, cases, check_golden, files_of, series
 
 NONE = Regex("^$")
+PATIENCE = 20
+"""Seconds after which a test gives up on what should happen at once."""
 CASES = pytest.mark.parametrize("case", cases("netclass"), ids=lambda case: case.name)
 
 
@@ -85,6 +89,13 @@ def test_cut_or_strange_file_is_an_error_with_its_name(tree: Path, file: str, te
     (tree / "sys/class/net/eth0" / file).write_bytes(text)
     with pytest.raises(KernelError, match=f"eth0/{file}"):
         collect(NetClass(files_of(tree), NONE))
+
+
+@pytest.mark.parametrize(("flags", "state"), [(b"0x1003\n", "up"), (b"01003\n", "up"), (b"0x1002\n", "down")])
+def test_state_that_was_set_is_a_bit_of_the_flags(tree: Path, flags: bytes, state: str) -> None:
+    (tree / "sys/class/net/eth0/flags").write_bytes(flags)
+    infos = [dict(labels) for name, labels in series(collect(NetClass(files_of(tree), NONE))) if name.endswith("_info")]
+    assert [info["adminstate"] for info in infos if info["device"] == "eth0"] == [state]
 
 
 @given(st.sampled_from(sorted(netclass._FILES)), st.binary(max_size=12))
@@ -181,6 +192,34 @@ def test_told_change_shows_and_reads_files_of_that_device_only(machine: Machine)
     assert machine.collector.blocking
     assert machine.collector.collect() == machine.by_files()
     assert {name.split("/")[0] for name in machine.read} == {"eth0"}
+
+
+def test_told_change_shows_though_blocking_is_asked_twice(machine: Machine) -> None:
+    collect(machine.collector)
+    machine.set("eth0/mtu", b"9000\n")
+    machine.told.event = True
+    assert machine.collector.blocking
+    assert machine.collector.blocking
+    assert machine.collector.collect() == machine.by_files()
+    assert not machine.collector.blocking
+
+
+def test_told_change_is_on_the_next_page_of_a_scrape_now(machine: Machine) -> None:
+    async def test() -> None:
+        runner = Runner([machine.collector], MemoryFiles({}), PATIENCE)
+
+        async def scrape() -> bytes:
+            page: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            runner.scrape(page.set_result, names=None, gzip=False, timeout=PATIENCE, now=True)
+            return await asyncio.wait_for(page, PATIENCE)
+
+        await scrape()
+        machine.set("eth0/mtu", b"9000\n")
+        machine.told.event = True
+        assert machine.by_files() in await scrape()
+        runner.close()
+
+    asyncio.run(test())
 
 
 def test_speed_that_nobody_tells_of_shows_after_a_while(machine: Machine) -> None:

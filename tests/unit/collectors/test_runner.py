@@ -446,6 +446,27 @@ def test_answer_after_the_end_of_the_loop_ends_its_thread_quietly() -> None:
     assert thread.daemon
 
 
+@pytest.mark.parametrize("now", [False, True], ids=["later turn", "now"])
+def test_thread_that_cannot_be_started_costs_its_own_rows_only(now: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RLIMIT_NPROC, or a control group with pids.max, is full."""
+
+    async def test() -> None:
+        bench = Bench(Fake("a"), Fake("held up", blocking=True))
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            page = await asyncio.wait_for(bench.start(now=now), PATIENCE)
+            assert 'collector_success{collector="a"} 1\n' in page.decode()
+            assert 'collector_success{collector="held up"} 0\n' in page.decode()
+        assert 'collector_success{collector="held up"} 1\n' in await bench.scrape()
+        bench.runner.close()
+
+    run(test)
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def threads_named(name: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == name]
 

@@ -121,6 +121,15 @@ def test_folder_on_a_mount_that_can_hang_is_never_looked_at_on_the_loop(tmp_path
 
 
 @pytest.mark.usefixtures("settled")
+def test_mount_that_came_is_told_however_often_blocking_is_asked(tmp_path: Path) -> None:
+    write(tmp_path / "a.prom", "a_count 1\n")
+    collector, contents = quiet(tmp_path)
+    assert not scrape(collector)[0]
+    contents["proc/self/mountinfo"] = LOCAL + f"2 1 0:50 / {tmp_path} rw - nfs4 server:/x rw\n".encode()
+    assert [collector.blocking for _ in range(3)] == [True, True, True]
+
+
+@pytest.mark.usefixtures("settled")
 def test_links_are_followed_on_a_thread_only(tmp_path: Path) -> None:
     write(tmp_path / "real.txt", "a_count 1\n")
     (tmp_path / "a.prom").symlink_to(tmp_path / "real.txt")

@@ -34,6 +34,15 @@ def test_what_is_no_list_of_processors_names_the_file(text: bytes) -> None:
         list(parse_cpu_list(text, "isolated"))
 
 
+def test_processor_that_is_listed_twice_has_one_row(tmp_path: Path) -> None:
+    folder = tmp_path / "devices/system/cpu"
+    folder.mkdir(parents=True)
+    (folder / "isolated").write_bytes(b"2-3,3\n")
+    throttles = Throttles(KernelFiles(sys=tmp_path))
+    throttles.rebuild()
+    assert throttles.render().count(b"node_cpu_isolated{") == 2
+
+
 def test_machine_without_counters_renders_nothing(tmp_path: Path) -> None:
     throttles = Throttles(KernelFiles(tmp_path, tmp_path))
     assert throttles.render() == b""

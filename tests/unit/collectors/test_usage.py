@@ -3,9 +3,11 @@
 import pytest
 
 from exporter.collector import NoData
+from exporter.collectors.kernel_usage import KernelUsage
 from exporter.collectors.usage import UsageGauges
 from exporter.history import CpuTime, FileSystemUse, History, Sample
-from tests.support.kernel import rows_of
+from exporter.settings.collectors import FilesystemSettings
+from tests.support.kernel import MemoryFiles, rows_of
 
 FS = FileSystemUse("/dev/vda", "ext4", "/", 0.5)
 
@@ -21,7 +23,9 @@ class Machine:
     def sample(self, *cores: tuple[float, float], memory: float | None = None, swap: float | None = None,
                file_systems: tuple[FileSystemUse, ...] = ()) -> dict[str, float]:  # fmt: skip
         self.now += 5
-        self.history.add(Sample(self.now, tuple(CpuTime(*core) for core in cores), memory, swap, file_systems))
+        numbers = tuple(str(core) for core in range(len(cores)))
+        cpu = tuple(CpuTime(*core) for core in cores)
+        self.history.add(Sample(self.now, cpu, memory, swap, file_systems, numbers))
         return dict(rows_of(self.collector.collect()))
 
 
@@ -45,6 +49,35 @@ def test_usage_between_two_samples() -> None:
         "host_swap_usage_ratio": 0.125,
         'host_filesystem_usage_ratio{device="/dev/vda",fstype="ext4",mountpoint="/"}': 0.5,
     }
+
+
+def stat(**cores: tuple[int, int]) -> bytes:
+    """Return /proc/stat of cores that were busy and idle for so many ticks."""
+    lines = [f"{core} {busy} 0 0 {idle} 0 0 0 0 0 0\n" for core, (busy, idle) in cores.items()]
+    return "".join(["cpu  0\n", *lines, "intr 1\n"]).encode()
+
+
+def test_core_keeps_its_number_where_one_before_it_is_off() -> None:
+    machine = Machine()
+    contents = {"proc/meminfo": b"MemTotal: 1 kB\n", "proc/1/mountinfo": b"1 0 8:1 / / rw - proc none rw\n"}
+    read = KernelUsage(MemoryFiles(contents), FilesystemSettings(), ticks_per_second=100)
+
+    def sample(text: bytes) -> dict[str, float]:
+        contents["proc/stat"] = text
+        machine.now += 5
+        machine.history.add(Sample(machine.now, *read()))
+        return dict(rows_of(machine.collector.collect()))
+
+    sample(stat(cpu0=(100, 100), cpu2=(100, 100)))
+    assert sample(stat(cpu0=(100, 200), cpu2=(200, 100))) == {
+        "host_cpu_usage_ratio": 0.5,
+        'host_cpu_core_usage_ratio{cpu="0"}': 0,
+        'host_cpu_core_usage_ratio{cpu="2"}': 1,
+    }
+    moment = machine.history.past.row(0, 1e12)
+    assert moment is not None
+    assert {key for key in moment[1] if key[0] == "core"} == {("core", "0"), ("core", "2")}
+    assert sample(stat(cpu0=(100, 300), cpu1=(500, 500))) == {}, "another core than before: nobody knows what it did"
 
 
 def test_missing_swap_is_absent_not_zero_and_may_come() -> None:

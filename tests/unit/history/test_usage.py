@@ -7,7 +7,8 @@ from tests.support.clock import Clock
 
 
 def sample(at: float, *cores: tuple[float, float]) -> Sample:
-    return Sample(at, tuple(CpuTime(*core) for core in cores), 0.5, None, ())
+    numbers = tuple(str(core) for core in range(len(cores)))
+    return Sample(at, tuple(CpuTime(*core) for core in cores), 0.5, None, (), numbers)
 
 
 def history(*samples: Sample, interval: float = 5) -> tuple[History, Clock]:
@@ -37,6 +38,15 @@ def test_busy_share_is_what_passed_between_two_readings(before: list, after: lis
     assert busy_ratios([CpuTime(*core) for core in before], [CpuTime(*core) for core in after]) == ratios
 
 
+def test_cores_of_other_numbers_are_not_compared() -> None:
+    one, other = sample(0, (1, 4), (1, 4)), sample(5, (2, 8), (3, 8))
+    made, _ = history(one._replace(core_numbers=("0", "2")), other)
+    usage = made.usage()
+    assert usage is not None
+    assert (usage.cpu, usage.cores, usage.core_numbers) == (None, (), ())
+    assert ("cpu",) not in made.past.columns()
+
+
 def test_no_sample_is_no_usage() -> None:
     assert history()[0].usage() is None
 
@@ -50,7 +60,7 @@ def test_one_sample_knows_memory_but_no_cpu() -> None:
 def test_overall_usage_weighs_cores_by_their_time() -> None:
     usage = history(sample(0, (0, 0), (0, 0)), sample(5, (0, 1), (3, 3)))[0].usage()
     assert usage is not None
-    assert (usage.cpu, usage.cores) == (0.75, (0.0, 1.0))
+    assert (usage.cpu, usage.cores, usage.core_numbers) == (0.75, (0.0, 1.0), ("0", "1"))
 
 
 def test_window_forgets_what_is_older() -> None:
@@ -108,9 +118,10 @@ def test_history_keeps_usage_between_samples_and_what_each_tells() -> None:
     clocks = Clocks()
     made = clocks.history()
     disk = (FileSystemUse("/dev/vda", "ext4", "/", 0.25),)
-    made.add(Sample(0, (CpuTime(1, 10), CpuTime(1, 10)), 0.5, None, disk))
+    made.add(Sample(0, (CpuTime(1, 10), CpuTime(1, 10)), 0.5, None, disk, ("0", "1")))
     clocks.pass_by(5)
-    made.add(Sample(5, (CpuTime(2, 15), CpuTime(5, 15)), 0.75, 0.125, disk), {("service", "http", "web"): 1.0})
+    after = Sample(5, (CpuTime(2, 15), CpuTime(5, 15)), 0.75, 0.125, disk, ("0", "1"))
+    made.add(after, {("service", "http", "web"): 1.0})
     moment = made.at(clocks.wall)
     assert moment is not None
     assert moment.wall == 1_000_005
@@ -182,9 +193,10 @@ def test_while_no_samples_are_taken_there_is_nothing() -> None:
 def test_sources_leave_room_for_the_machine_itself() -> None:
     clocks = Clocks()
     made = clocks.history()
-    made.add(Sample(0, (CpuTime(1, 10),), 0.5, None, ()), {("service", "tcp", str(n)): 1.0 for n in range(10_000)})
+    services = {("service", "tcp", str(n)): 1.0 for n in range(10_000)}
+    made.add(Sample(0, (CpuTime(1, 10),), 0.5, None, (), ("0",)), services)
     clocks.pass_by(5)
-    made.add(Sample(5, (CpuTime(2, 20),), 0.5, None, ()))
+    made.add(Sample(5, (CpuTime(2, 20),), 0.5, None, (), ("0",)))
     moment = made.at(clocks.wall)
     assert moment is not None
     assert moment.values["cpu",] == pytest.approx(0.1)

@@ -1,6 +1,7 @@
 """HTTP checks against a web server on this machine: what is sent, what is followed, what is good."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from exporter.probes.attempt import Attempt, Outcome, Reason
 from exporter.probes.http import HttpCheck
 from exporter.settings.checks import HttpSettings
+from exporter.settings.http_check import split_url
 from tests.support.checks import attempt, settings
-from tests.support.web_servers import PASSWORD, TOKEN, Handler, says, serving, web
+from tests.support.web_servers import PASSWORD, TOKEN, Handler, read_request, response, says, serving, web
 
 
 def ask(path: str, *, handler: Handler = web, timeout: float = 5.0, **given: Any) -> Attempt:
@@ -145,6 +147,48 @@ def test_phases_tell_where_the_time_went() -> None:
     assert list(result.phases) == ["resolve", "connect", "processing", "transfer"]
     assert result.phases["processing"] > 0.045
     assert result.phases["transfer"] > 0.045
+
+
+def to(place: bytes) -> Handler:
+    """Redirect from / to a place, byte for byte, and say there what was asked for."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = (await read_request(reader)).target
+        if target == "/":
+            writer.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % place)
+        else:
+            writer.write(response(target.encode()))
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        pytest.param("/grün?wie=süß#hier".encode(), "/gr%C3%BCn?wie=s%C3%BC%C3%9F", id="UTF-8"),
+        pytest.param("/grün".encode("latin-1"), "/gr%FCn", id="another character set, byte for byte"),
+        pytest.param("/a\u00a0b".encode(), "/a%C2%A0b", id="a blank that does not break"),
+        pytest.param(b"/a b?c d", "/a%20b?c%20d", id="blanks"),
+        pytest.param(b"/a%20b?c=%C3%BC", "/a%20b?c=%C3%BC", id="escaped already"),
+        pytest.param(b"/a \t ", "/a", id="blanks behind it are none of it"),
+        pytest.param(b"?a=//b c", "/?a=//b%20c", id="relative"),
+    ],
+)
+def test_a_redirect_to_what_is_not_escaped_is_followed(place: bytes, target: str) -> None:
+    result = ask("/", handler=to(place), expect={"body": [f"^{re.escape(target)}$"]})
+    assert (result.reason, result.detail) == (None, "")
+
+
+def test_a_redirect_to_a_host_with_a_name_in_utf_8_keeps_the_name() -> None:
+    check = HttpCheck(settings(HttpSettings, url="http://a.test/"))
+    for place in ("http://münchen.test/straße", "//münchen.test/straße"):
+        following = check._next_url(split_url("http://a.test/"), place.encode().decode("latin-1"))
+        assert (following.hostname, following.path) == ("münchen.test", "/stra%C3%9Fe")
+
+
+@pytest.mark.parametrize("place", [b"http://a b/", b"http://\xff\xfe/", b"http://a\xc2\xa0b/"], ids=repr)
+def test_a_redirect_to_no_host_is_refused(place: bytes) -> None:
+    assert ask("/", handler=to(place)).reason is Reason.BAD_REDIRECT
 
 
 def test_phases_of_redirects_add_up() -> None:

@@ -80,9 +80,11 @@ class Lives:
 
     def _bury(self, pid: int, *, waited: bool) -> None:
         dying = self.machine[pid]
-        for other in self.machine.proc.processes.values():
-            if other.parent == pid:
-                other.parent = 1
+        children = [other for other in self.machine.proc.processes.values() if other.parent == pid]
+        if self._waiting and children:
+            return  # who waits for his children ends after them; else process 1 inherits, in an order that nobody sees
+        for other in children:
+            other.parent = 1
         if dying.parent not in self.machine.proc.processes:
             dying.parent = 1
         (self.machine.reap if waited else self.machine.end)(pid)

@@ -197,6 +197,18 @@ def test_a_group_whose_members_cannot_be_told_is_absent_and_says_so() -> None:
     assert machine.scan()["web"].sums.processes == 1
 
 
+@pytest.mark.parametrize("file", ["exe", "cgroup", "fd", "status", "limits"])
+def test_odd_process_hides_itself_and_no_other(file: str) -> None:
+    """Whoever may make folders can make a path that is longer than the kernel tells."""
+    fields = {"exe": "executable", "cgroup": "unit"}
+    odd = group("odd", **({fields[file]: "none"} if file in fields else {"name": "odd"}))
+    machine = Machine(odd, group("web", name="web"))
+    machine.start(5, "odd").too_long.add(file)
+    machine.start(6, "web")
+    assert machine.scan()["web"].sums.processes == 1
+    assert machine.scan()["odd"].hidden or file == "limits"
+
+
 def test_another_expression_that_fails_settles_what_a_hidden_field_leaves_open() -> None:
     machine = Machine(group("web", executable="/usr/sbin/web", name="web"))
     machine.start(5, "database").denied.add("exe")

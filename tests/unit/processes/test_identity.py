@@ -51,6 +51,15 @@ def test_what_permissions_hide_is_none_not_empty(file: str, hidden: set[str]) ->
     assert {field for field, texts in found.items() if texts is None} == hidden
 
 
+@pytest.mark.parametrize(
+    ("file", "hidden"),
+    [("exe", {"executable"}), ("user", {"user"}), ("cgroup", {"unit", "cgroup"})],
+)
+def test_what_the_kernel_cannot_tell_is_hidden_too(file: str, hidden: set[str]) -> None:
+    found = identity_of(FakeProcess(too_long={file}))
+    assert {field for field, texts in found.items() if texts is None} == hidden
+
+
 def test_users_names_follow_the_file_and_numbers_need_none(tmp_path: Path) -> None:
     file = tmp_path / "passwd"
     users = Users(file)

@@ -89,7 +89,11 @@ def test_hidden_field_leaves_open_which_group_it_is(matchers: list[Matcher], pla
         ("/docker/abc", None),
         ("/", None),
         ("", None),
-        ("/../../system.slice/web.service", None),
+        ("/../web.service", "web.service"),
+        ("/../../system.slice/web.service/worker", "web.service"),
+        ("/../../user.slice/user-1000.slice/user@1000.service/app.slice/editor.service", "user@1000.service"),
+        ("/../..", None),
+        ("/../abc/web.service", None),
     ],
 )
 def test_unit_is_the_first_part_behind_the_slices(path: str, unit: str | None) -> None:

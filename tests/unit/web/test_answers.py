@@ -10,7 +10,7 @@ from exporter.history import ContainerRow, FileSystemUse, Usage
 from exporter.web.answers import devices, machine, watched
 from exporter.web.rows import Rows
 
-USAGE = Usage(0.5, (0.4, 0.6), 0.25, None, (FileSystemUse("/dev/vda", "ext4", "/", 0.75),))
+USAGE = Usage(0.5, (0.4, 0.6), 0.25, None, (FileSystemUse("/dev/vda", "ext4", "/", 0.75),), ("0", "10"))
 EMPTY = Rows(b"")
 
 
@@ -47,8 +47,8 @@ def test_cores_have_usage_and_seconds_in_the_order_of_their_numbers() -> None:
     answer = told(machine.cpu(found, USAGE))
     assert answer["cores"] == [
         {"core": "0", "usage_ratio": 0.4, "mode_seconds_total": {"user": 0.5}},
-        {"core": "1", "usage_ratio": 0.6, "mode_seconds_total": {"user": 1.5}},
-        {"core": "10", "mode_seconds_total": {"user": 10.5}},
+        {"core": "1", "mode_seconds_total": {"user": 1.5}},
+        {"core": "10", "usage_ratio": 0.6, "mode_seconds_total": {"user": 10.5}},
     ]
     assert (answer["usage_ratio"], answer["load_1_minute"]) == (0.5, 2)
 

@@ -39,7 +39,8 @@ def told(clocks: Clocks) -> History:
             ("service", "http", "web"): float(not bad),
             ("service", "tcp", "web"): 1.0,
         }
-        history.add(Sample(clocks.boot, (CpuTime(number * 5.0, number * 5.0),), 0.93, None, DISKS), others)
+        cpu = (CpuTime(number * 5.0, number * 5.0),)
+        history.add(Sample(clocks.boot, cpu, 0.93, None, DISKS, ("0",)), others)
         if number % 2 == 0:
             stress = [ProcessUse("stress-ng-cpu", 2, 1.98, 4096, None, None)] if bad else []
             history.tops.add_processes(1, [ProcessUse("init", 1, 0.001, 8192, 0.0, 17.6), *stress])

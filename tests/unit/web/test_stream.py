@@ -66,7 +66,7 @@ def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def history() -> History:
     made = History(INTERVAL)
     for busy in (0.0, 0.25):
-        made.add(Sample(0, (CpuTime(busy, busy * 2),), 0.5, None, ()))
+        made.add(Sample(0, (CpuTime(busy, busy * 2),), 0.5, None, (), ("0",)))
     return made
 
 
