@@ -15,6 +15,10 @@ from exporter.relay.slack import Posted, Slack, SlackError
 COPY_NOTE: Final = (
     ":warning: Sent again: Slack did not confirm the first copy. If that is there too, this one is kept up to date."
 )
+CONTINUES_NOTE: Final = (
+    ":arrow_upper_right: Continues an earlier message, which Slack does not let this app change: that one shows an old"
+    " state."
+)
 _MAX_PLAIN: Final = 2000
 
 
@@ -35,7 +39,7 @@ class Caller:
         self._slack, self._settings, self._relay_url = slack, settings, relay_url
 
     def __call__(self, job: Job, token: Secret, channel: str, now: float, *, plain: bool, note: str = "") -> Outcome:
-        """Make the call of a job; `plain` sends text without blocks, for what Slack did not take otherwise."""
+        """Make the call of a job; `plain` leaves blocks and metadata out, for what Slack did not take otherwise."""
         try:
             posted = self._call(job, token, channel, now, plain=plain, note=note)
         except SlackError as err:
@@ -43,6 +47,8 @@ class Caller:
         return Outcome(job=job, channel=channel, posted=posted)
 
     def _call(self, job: Job, token: Secret, channel: str, now: float, *, plain: bool, note: str) -> Posted | None:
+        # metadata may be what Slack did not take
+        delivery = "" if plain else job.mark
         if job.what == "update":
             where = Posted(channel=job.channel or "", ts=job.ts or "")
             # the mention stays in the text: an edit mentions nobody
@@ -51,10 +57,10 @@ class Caller:
             return where
         if job.what == "post":
             payload = self._root(job, now, plain=plain, note=note)
-            return self._slack.post(token, channel, payload, delivery=job.mark)
+            return self._slack.post(token, channel, payload, delivery=delivery)
         payload = self._thread(job, now, note)
         target, thread = job.channel or channel, job.ts
-        self._slack.post(token, target, payload, thread=thread, broadcast=job.broadcast, delivery=job.mark)
+        self._slack.post(token, target, payload, thread=thread, broadcast=job.broadcast, delivery=delivery)
         return None
 
     def _root(self, job: Job, now: float, *, plain: bool, note: str) -> Mapping[str, Any]:
@@ -63,6 +69,7 @@ class Caller:
             text
             for text in (
                 COPY_NOTE if job.copied or (job.again and job.what == "post") else "",
+                CONTINUES_NOTE if job.continues else "",
                 self._late(job, now) if late else "",
                 note,
             )

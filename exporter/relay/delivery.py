@@ -33,6 +33,8 @@ _log = Log("exporter.relay.delivery")
 
 # after a failure of the database; a new webhook wakes the worker earlier
 RETRY_SECONDS: Final = 1.0
+# nobody knows how far the call had come
+_OUR_FAULT: Final = SlackError(ErrorKind.PAYLOAD, "our_fault", ambiguous=True)
 
 Tell = Callable[[Work, Told], None]
 
@@ -56,7 +58,7 @@ class Delivery:
         self._fold = Fold(settings.repeat_after, self.route)
         self._hold = Hold(settings, monotonic)
         self.state = State()
-        self._outcomes = Outcomes(settings, self._hold, self.state)
+        self._outcomes = Outcomes(settings, self._hold, self.state, self.route)
         self._senders = Senders(settings.senders)
         self._in_use = InUse()
         self._wake = asyncio.Event()
@@ -64,6 +66,9 @@ class Delivery:
         self._busy: dict[int, Job] = {}
         self._ending = False
         self._noted = asyncio.Event()
+        # the credentials that were used last, and whether something may wait whose channel nobody knew before them
+        self._version: str | None = None
+        self._unrouted = True
 
     @property
     def live(self) -> bool:
@@ -141,9 +146,11 @@ class Delivery:
 
     async def _turn(self, note: Note | None, work: Work | None, told: Told | None, freed: int | None) -> Job | None:
         """Do what one step changes on disk in one commit, the mark of the next call with it."""
-        closed = self._hold.closed([group for group in self._busy if group != freed]) if self._credentials() else None
+        credentials = self._credentials()
+        closed = self._hold.closed([group for group in self._busy if group != freed]) if credentials else None
+        unrouted = self._unrouted and credentials is not None
         settle = self._queue.settling(work, told, live=self.live) if work and told else None
-        if not (note or settle or closed):
+        if not (note or settle or closed or unrouted):
             return None
         mark = uuid.uuid4().hex
 
@@ -152,15 +159,24 @@ class Delivery:
                 note(db)
             if settle:
                 settle(db)
+            if unrouted:
+                outbox.route_waiting(db, self.route)
             return outbox.start(db, closed, mark) if closed else None
 
-        return await asyncio.wrap_future(self._queue.run(turn))
+        self._unrouted = self._unrouted and not unrouted
+        try:
+            return await asyncio.wrap_future(self._queue.run(turn))
+        except BaseException:
+            self._unrouted = True
+            raise
 
     def _credentials(self) -> Credentials | None:
         """Return the credentials that may be used now."""
         found = self._source.current() if self._source and not self._ending else None
         if found:
             self._in_use.newest(found)
+            self._unrouted = self._unrouted or found.version != self._version
+            self._version = found.version
         return found if found and self._hold.allows(found.version) else None
 
     def route(self, episode: Episode) -> str | None:
@@ -168,6 +184,7 @@ class Delivery:
         found = self._source.current() if self._source else None
         if self._source and found is None:
             # Vault may know a channel: it is asked for again when there is a token
+            self._unrouted = True
             return channels.pick(episode, self._settings.channels, "")
         return channels.pick(episode, self._settings.channels, self._settings.channel, found.channels if found else {})
 
@@ -189,7 +206,7 @@ class Delivery:
             self._in_use.end(version)
             if isinstance(result, Exception):
                 _log.error("call failed by our fault", exc=result)
-                result = Outcome(job=job, channel=channel, error=SlackError(ErrorKind.PAYLOAD, "our_fault"))
+                result = Outcome(job=job, channel=channel, error=_OUR_FAULT)
             if result.error is not None and result.error.kind is ErrorKind.TOKEN:
                 self._refuse(version)
             self._end(result)
@@ -206,7 +223,8 @@ class Delivery:
         if method == UPDATE:
             self._hold.pace.take_update()
         else:
-            self._hold.pace.take_post(job.channel or channel)
+            # lines count where messages do: under the channel as it is named in the settings
+            self._hold.pace.take_post(job.destination or job.channel or channel)
         self.state.calls[method] = self.state.calls.get(method, 0) + 1
 
     def _moved(self, job: Job) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from exporter.relay.episodes import Episode, apply
-from exporter.relay.intake import ENDED_UNSAID, Snapshot, parse_snapshot
+from exporter.relay.intake import ENDED_UNSAID, REPLAYED, Snapshot, parse_snapshot
 from exporter.relay.lines import Change, changes, ended_unsaid, repeated
 from exporter.relay.storage import Telling, Told, Waiting, Work
 
@@ -26,27 +26,26 @@ class Fold:
         group, told, tellings = work.group, work.told, dict[int, Telling]()
         for waiting in work.snapshots:
             snapshot = parse_snapshot(waiting.body)
-            after = apply(group, snapshot)
+            # what somebody replays is old, whenever that is: it undoes no end
+            received = None if snapshot.notification_reason == REPLAYED else waiting.received
+            after = apply(group, snapshot, received)
             episode = after.episode
             if episode is None:
                 continue
-            if after != group:
-                news = changes(group.episode, episode)
-                if news and snapshot.notification_reason == ENDED_UNSAID:
-                    news.append(ended_unsaid(episode, int(waiting.received * 1e9)))
-                tellings[episode.number] = self._telling(tellings.get(episode.number), episode, waiting, news)
-                told = waiting.received
-            elif self._is_reminder(snapshot, episode, waiting.received, told):
+            news = _news(group.episode, episode, snapshot, waiting) if after != group else []
+            if not news and self._is_reminder(snapshot, episode, waiting.received, told):
                 news = [repeated(episode, int(waiting.received * 1e9))]
+            if news or after != group:
                 tellings[episode.number] = self._telling(
-                    tellings.get(episode.number), episode, waiting, news, changed=False
+                    tellings.get(episode.number), episode, waiting, news, changed=after != group
                 )
-                told = waiting.received
+            # other words alone are no line: nobody was told anything
+            told = waiting.received if news else told
             group = after
         return Told(group=group, tellings=tuple(tellings.values()))
 
     def _telling(
-        self, before: Telling | None, episode: Episode, waiting: Waiting, news: list[Change], *, changed: bool = True
+        self, before: Telling | None, episode: Episode, waiting: Waiting, news: list[Change], *, changed: bool
     ) -> Telling:
         earlier = before.changes if before else ()
         return Telling(
@@ -67,3 +66,11 @@ class Fold:
         if snapshot.notification_reason:
             return snapshot.notification_reason == _REPEAT and received - told >= COPIES_SECONDS
         return received - told >= self._repeat_after
+
+
+def _news(before: Episode | None, after: Episode, snapshot: Snapshot, waiting: Waiting) -> list[Change]:
+    """Return what a snapshot changed in words, and how it comes that nobody else said so."""
+    news = changes(before, after)
+    if news and snapshot.notification_reason == ENDED_UNSAID:
+        news.append(ended_unsaid(after, int(waiting.received * 1e9)))
+    return news

@@ -26,6 +26,8 @@ class Hold:
         self._clock = clock
         # episodes that failed, with their number of tries and when the next one is
         self._failed: dict[int, tuple[int, float]] = {}
+        # episodes that all others go before
+        self._last: set[int] = set()
         self._row = 0
         self._quiet_until = 0.0
         self._refused: tuple[str, float] | None = None
@@ -57,9 +59,14 @@ class Hold:
             self.pace.pause(channel, LONGEST * self._first_wait)
         self._failed[episode] = 1, self._clock() + LONGEST * self._first_wait
 
+    def put_last(self, episode: int) -> None:
+        """Let all others go before an episode, should it alone be why Slack refused a token."""
+        self._last.add(episode)
+
     def succeed(self, episode: int) -> None:
         """Go on at full speed."""
         self._failed.pop(episode, None)
+        self._last.discard(episode)
         self._row, self._quiet_until = 0, 0.0
 
     def closed(self, groups: Collection[int]) -> Closed | None:
@@ -78,6 +85,7 @@ class Hold:
             channels=list(channels),
             posts=posts > 0,
             updates=updates > 0,
+            last=list(self._last),
         )
 
     def next_in(self) -> float | None:

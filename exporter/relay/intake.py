@@ -16,8 +16,10 @@ VERSION: Final = "4"
 Status = Literal["firing", "resolved"]
 Reason = Literal["not_json", "payload"]
 Text = Mapping[str, str]
-# notification_reason of the snapshots that reconcile.py makes; Alertmanager has none such
+# notification_reason of the snapshots that reconcile.py makes, and of those that letters.py replays; Alertmanager has
+# none such
 ENDED_UNSAID: Final = "hostwatch: ended unsaid"
+REPLAYED: Final = "hostwatch: replayed"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # RFC 3339 as Go prints it: up to nine digits of a fraction, which datetime would cut to six

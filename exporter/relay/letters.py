@@ -9,7 +9,7 @@ import msgspec
 
 from exporter.relay import outbox, storage
 from exporter.relay.episodes import Episode
-from exporter.relay.intake import PayloadError, Snapshot, news_digest, parse_snapshot
+from exporter.relay.intake import REPLAYED, PayloadError, Snapshot, news_digest, parse_snapshot
 from exporter.relay.outbox import Undelivered
 from exporter.relay.storage import Arrival
 
@@ -123,12 +123,12 @@ def _undelivered(body: bytes) -> Undelivered:
 
 
 def _read_again(db: sqlite3.Connection, body: bytes, now: float, limit: int) -> None:
-    """Take a webhook's body in as if it had come just now."""
+    """Take a webhook's body in as if it had come just now, but as old news: it undoes no end."""
     try:
         snapshot = parse_snapshot(body)
     except PayloadError as err:
         raise ReplayError(f"still cannot be read: {err}") from err
-    storage.insert(db, _arrival(snapshot, body, now), limit)
+    storage.insert(db, _arrival(snapshot, now), limit)
 
 
 def _send_again(db: sqlite3.Connection, what: Undelivered, now: float, limit: int) -> None:
@@ -142,8 +142,7 @@ def _send_again(db: sqlite3.Connection, what: Undelivered, now: float, limit: in
     if row is None and what.lines:
         raise ReplayError("its message is forgotten (limits.history): there is no thread to put it into")
     if row is None:
-        snapshot = _snapshot(episode)
-        storage.insert(db, _arrival(snapshot, msgspec.json.encode(snapshot), now), limit)
+        storage.insert(db, _arrival(_snapshot(episode), now), limit)
         return
     for line in what.lines:
         outbox.add_note(db, row[1], episode.number, line, now, live=True)
@@ -167,11 +166,11 @@ def _snapshot(episode: Episode) -> Snapshot:
     )
 
 
-def _arrival(snapshot: Snapshot, body: bytes, now: float) -> Arrival:
+def _arrival(snapshot: Snapshot, now: float) -> Arrival:
     return Arrival(
         receiver=snapshot.receiver,
         group_key=snapshot.group_key,
         digest=news_digest(snapshot),
-        body=body,
+        body=msgspec.json.encode(msgspec.structs.replace(snapshot, notification_reason=REPLAYED)),
         received=now,
     )

@@ -7,7 +7,7 @@ import msgspec
 
 from exporter.relay import wording
 from exporter.relay.episodes import Episode
-from exporter.relay.intake import Alert
+from exporter.relay.intake import Alert, instant
 from exporter.relay.message import MARKS, RANK, place, tone_of, word_of
 
 Kind = Literal["opened", "more", "worse", "fewer", "resolved", "repeated", "note"]
@@ -41,7 +41,7 @@ def changes(before: Episode | None, after: Episode) -> list[Change]:
     if before is None or before.number != after.number:
         return [Change(_line("opened", after.firing or after.alerts, after), held=True), *_end(after)]
     was = {(alert.identity, alert.starts_at): alert for alert in before.alerts}
-    fresh = [alert for alert in after.firing if (alert.identity, alert.starts_at) not in was]
+    fresh = [alert for alert in after.firing if not _fired(was.get((alert.identity, alert.starts_at)))]
     severer = [alert for alert in after.firing if _rank(alert) < _rank(was.get((alert.identity, alert.starts_at)))]
     ended = [alert for alert in after.resolved if _fired(was.get((alert.identity, alert.starts_at)))]
     out = []
@@ -105,10 +105,9 @@ def _repeated(episode: Episode, now: int) -> str:
 
 
 def _lasted(episode: Episode) -> str:
-    began = min((alert.began for alert in episode.alerts if alert.began), default=0)
-    if episode.ended is None or not began:
+    if episode.ended is None or not episode.began:
         return ""
-    return f" after {wording.duration((episode.ended - began) / 1e9)}"
+    return f" after {wording.duration((episode.ended - instant(episode.began)) / 1e9)}"
 
 
 def _names(alerts: Sequence[Alert]) -> str:

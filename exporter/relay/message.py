@@ -114,7 +114,7 @@ def headline(episode: Episode) -> str:
     where = _some(_places(alerts, episode.group_labels), 3, 200)
     subject = what + (f" on {where}" if where else "")
     if episode.status == "resolved":
-        return f"{MARKS['resolved']} *{_drill(alerts)}RESOLVED*  {subject}{_lasted(episode)}"
+        return f"{MARKS['resolved']} *{_drill(alerts)}RESOLVED*  {subject}{_count(episode)}{_lasted(episode)}"
     return f"{MARKS[_worst(alerts)]} *{_drill(alerts)}{_worst_word(alerts)}*  {subject}{_count(episode)}"
 
 
@@ -125,7 +125,9 @@ def _drill(alerts: Sequence[Alert]) -> str:
 
 def _count(episode: Episode) -> str:
     """Say how many fire when that is not plain from the rest."""
-    firing, resolved = len(episode.firing), len(episode.resolved)
+    firing, resolved = len(episode.firing), len(episode.resolved) + episode.more_resolved
+    if not firing:
+        return f" ({resolved} resolved)" if episode.more_resolved else ""
     if firing == 1 and not resolved and not episode.truncated_alerts:
         return ""
     return f" ({firing} firing" + (f", {resolved} resolved)" if resolved else ")")
@@ -173,7 +175,7 @@ def _fitting(episode: Episode, relay_url: str | None, notes: Sequence[str]) -> l
 def _blocks(episode: Episode, relay_url: str | None, lines: int) -> list[dict[str, Any]]:
     shared = _shared_annotations(episode)
     blocks = [_section(text)] if (text := _story(shared)) else []
-    if len(episode.alerts) > 1:
+    if len(episode.alerts) + episode.more_resolved > 1:
         blocks += [_section(text) for text in _listed(episode, lines, told=bool(text))]
     elif not text:
         blocks.append(_section("_The rule has no summary and no description._"))
@@ -208,7 +210,7 @@ def _listed(episode: Episode, most: int, *, told: bool) -> list[str]:
     several = len({alert.name for alert in episode.alerts}) > 1
     began = instant(episode.began)
     lines = [_line(alert, began, named=several, told=told) for alert in shown]
-    if more := _more(len(firing) - len(shown), len(episode.alerts) - len(shown)):
+    if more := _more(len(firing) - len(shown), len(episode.alerts) + episode.more_resolved - len(shown)):
         lines.append(more)
     sections = [""]
     for text in lines:

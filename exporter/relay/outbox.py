@@ -6,7 +6,7 @@ next call is decided on means that nobody knows whether Slack took the last one.
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Literal
 
 import msgspec
@@ -39,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     ts: str | None = None
     copied: bool = False
     """Whether the root message stands there as a copy already."""
+    continues: bool = False
+    """Whether an earlier root message stands there that could not be changed any more."""
     lines: tuple[Line, ...] = ()
     line_ids: tuple[int, ...] = ()
     broadcast: bool = False
@@ -59,6 +61,8 @@ class Closed(msgspec.Struct, frozen=True):
     channels: Collection[str] = ()
     posts: bool = False
     updates: bool = False
+    last: Collection[int] = ()
+    """Episodes that all others go before."""
 
 
 # an earlier episode of the same group goes first: order per group
@@ -77,6 +81,9 @@ _IN_OPEN_CHANNEL: Final = (
 _COLUMNS: Final = (
     "e.id, e.group_id, e.state, e.version, e.waiting_since, e.mark, e.destination, e.channel, e.ts, e.copied"
 )
+# what the column copied holds of a root message: that it is a copy, and that it goes on from an earlier one
+_COPY: Final = 1
+_CONTINUES: Final = 2
 _BY_URGENCY: Final = " ORDER BY e.urgency, e.waiting_since, e.id LIMIT 1"
 
 
@@ -92,9 +99,16 @@ def start(db: sqlite3.Connection, closed: Closed, new_mark: str) -> Job | None:
     """Return the next call to make, marked as begun with `new_mark` or the mark it has; None when none may go now."""
     names = {
         "groups": json.dumps(list(closed.groups)),
-        "episodes": json.dumps(list(closed.episodes)),
+        "episodes": json.dumps([*closed.episodes, *closed.last]),
         "channels": json.dumps(list(closed.channels)),
     }
+    job = _next(db, closed, names, new_mark)
+    if job is None and closed.last:
+        job = _next(db, closed, names | {"episodes": json.dumps(list(closed.episodes))}, new_mark)
+    return job
+
+
+def _next(db: sqlite3.Connection, closed: Closed, names: dict[str, str], new_mark: str) -> Job | None:
     job = None
     if not closed.posts:
         job = _root(db, "post", "e.ts IS NULL" + _IN_OPEN_CHANNEL, names, new_mark)
@@ -133,7 +147,8 @@ def _job(what: What, row: tuple[int, int, bytes, int, float, str, str, str, str,
         destination=destination,
         channel=channel,
         ts=ts,
-        copied=bool(copied),
+        copied=bool(copied & _COPY),
+        continues=bool(copied & _CONTINUES),
     )
 
 
@@ -194,8 +209,8 @@ def add_note(db: sqlite3.Connection, group_id: int, number: int, line: Line, rec
 def posted(db: sqlite3.Connection, job: Job, channel: str, ts: str, destination: str) -> None:
     """Note that the root message stands in a channel and shows the job's version."""
     db.execute(
-        "UPDATE episodes SET channel = ?, ts = ?, destination = ?, mark = NULL, copied = copied OR ? WHERE id = ?",
-        (channel, ts, destination, job.again, job.episode_id),
+        "UPDATE episodes SET channel = ?, ts = ?, destination = ?, mark = NULL, copied = copied | ? WHERE id = ?",
+        (channel, ts, destination, _COPY if job.again else 0, job.episode_id),
     )
     shown(db, job)
 
@@ -222,14 +237,23 @@ def not_taken(db: sqlite3.Connection, job: Job) -> None:
     db.executemany("UPDATE lines SET mark = NULL WHERE id = ?", ((id_,) for id_ in job.line_ids))
 
 
-def gone(db: sqlite3.Connection, job: Job) -> None:
-    """Note that the root message is no longer there or cannot be changed: it is posted anew."""
+def gone(db: sqlite3.Connection, job: Job, *, stands: bool = False) -> None:
+    """Note that the root message is no longer there, or `stands` there and cannot be changed: it is posted anew."""
     db.execute(
         "UPDATE episodes SET channel = NULL, ts = NULL, mark = NULL, shown = min(shown, version - 1),"
-        " waiting_since = coalesce(waiting_since, received_last) WHERE id = ?",
-        (job.episode_id,),
+        " copied = copied | ?, waiting_since = coalesce(waiting_since, received_last) WHERE id = ?",
+        (_CONTINUES if stands else 0, job.episode_id),
     )
     not_taken(db, job)
+
+
+def route_waiting(db: sqlite3.Connection, route: Callable[[Episode], str | None]) -> None:
+    """Give a channel to what was folded while nobody knew one, so that it keeps that channel's pace."""
+    rows = db.execute(
+        "SELECT id, state FROM episodes WHERE shown < version AND destination IS NULL AND ts IS NULL"
+    ).fetchall()
+    found = ((route(msgspec.json.decode(state, type=Episode)), id_) for id_, state in rows)
+    db.executemany("UPDATE episodes SET destination = ? WHERE id = ?", (row for row in found if row[0] is not None))
 
 
 def move(db: sqlite3.Connection, job: Job, destination: str) -> None:

@@ -9,11 +9,12 @@ import msgspec
 from exporter.logs import Log
 from exporter.relay import outbox
 from exporter.relay.calls import Outcome
+from exporter.relay.episodes import Episode
 from exporter.relay.hold import Hold
 from exporter.relay.outbox import Job
 from exporter.relay.pace import POST, UPDATE
 from exporter.relay.settings import SlackSettings
-from exporter.relay.slack import ErrorKind, SlackError
+from exporter.relay.slack import ACCESS_DENIED, ErrorKind, SlackError
 
 _log = Log("exporter.relay.delivery")
 
@@ -44,13 +45,17 @@ class State(msgspec.Struct):
 class Outcomes:
     """Judges outcomes; each is judged once."""
 
-    def __init__(self, settings: SlackSettings, hold: Hold, state: State) -> None:
-        self._settings, self._hold, self._state = settings, hold, state
-        self._plain: set[int] = set()
+    def __init__(
+        self, settings: SlackSettings, hold: Hold, state: State, route: Callable[[Episode], str | None]
+    ) -> None:
+        self._settings, self._hold, self._state, self._route = settings, hold, state, route
+        self._plain: set[tuple[int, bool]] = set()
+        # episodes that were posted anew for their lines, until these are there
+        self._anew: set[int] = set()
 
     def is_plain(self, job: Job) -> bool:
-        """Whether a root message has to go as plain text, since Slack did not take its blocks."""
-        return job.episode_id in self._plain
+        """Whether a root message, or lines, have to go as plain text: Slack did not take blocks or metadata."""
+        return _place(job) in self._plain
 
     def judge(self, outcome: Outcome, now: float) -> Note:
         """Return what to write down, and hold back what has to be."""
@@ -85,6 +90,7 @@ class Outcomes:
         )
         if job.what == "lines":
             state.lines += len(job.lines)
+            self._anew.discard(job.episode_id)
             return lambda db: outbox.sent(db, job, now)
         state.messages += 1
         if job.what == "update" or posted is None:
@@ -109,35 +115,70 @@ class Outcomes:
             case ErrorKind.RATE:
                 return self._slow_down(job, error, now)
             case ErrorKind.CHANNEL:
-                return self._leave_channel(job, outcome)
+                return self._leave_channel(job, outcome.channel, error, now)
             case ErrorKind.PAYLOAD:
                 return self._shrink(job, error, now)
-            case ErrorKind.GONE:
-                return lambda db: outbox.gone(db, job)
+            case ErrorKind.GONE | ErrorKind.LOCKED:
+                return self._post_anew(job, error, now)
             case ErrorKind.TRANSIENT:
                 self._hold.fail(job.episode_id)
-        return lambda _: None  # a refused token was noted where it came in
+            case ErrorKind.TOKEN:  # the token was noted where it came in
+                self._hold.put_last(job.episode_id)
+        return lambda _: None
 
     def _slow_down(self, job: Job, error: SlackError, now: float) -> Note:
         method, seconds = UPDATE if job.what == "update" else POST, error.retry_after or 1.0
         self._hold.pace.pause(method, seconds)
         return lambda db: outbox.pause(db, method, now, seconds)
 
-    def _leave_channel(self, job: Job, outcome: Outcome) -> Note:
-        fallback = self._settings.fallback_channel
-        if job.what == "post" and fallback and outcome.channel != fallback:
-            return lambda db: outbox.move(db, job, fallback)
-        if job.what == "update":
-            return lambda db: outbox.gone(db, job)
-        self._hold.close(job.channel or outcome.channel, job.episode_id)
-        return lambda _: None
+    def _post_anew(self, job: Job, error: SlackError, now: float) -> Note:
+        """Go on in a new message; where that one takes no answers either, keep its lines as a dead letter."""
+        if job.what == "post":  # no answer to a new message
+            self._hold.fail(job.episode_id)
+            return lambda _: None
+        if job.what == "lines":
+            if job.episode_id in self._anew:
+                self._anew.discard(job.episode_id)
+                return self._bury(job, error, now)
+            self._anew.add(job.episode_id)
+        return lambda db: outbox.gone(db, job, stands=error.kind is ErrorKind.LOCKED)
+
+    def _leave_channel(self, job: Job, channel: str, error: SlackError, now: float) -> Note:
+        """Go where the settings or Vault say by now, else to the fallback; where there is neither, wait."""
+        wanted, fallback = self._route(job.episode), self._settings.fallback_channel
+        other = next((one for one in (wanted, fallback) if one and one != channel), None)
+        if job.what == "post":
+            if other is None or channel == fallback:
+                self._hold.close(channel, job.episode_id)
+            return lambda db: outbox.move(db, job, other) if other else None
+        if job.what == "lines" and other is None and job.episode.status == "resolved":
+            # the message says already that all is over
+            return self._bury(job, error, now)
+        if job.what == "update" and other is None and error.code in ACCESS_DENIED:
+            self._hold.close("", job.episode_id)
+            return lambda _: None
+
+        def anew(db: sqlite3.Connection) -> None:
+            outbox.gone(db, job, stands=True)
+            if other and job.what == "lines":
+                outbox.move(db, job, other)
+
+        return anew
 
     def _shrink(self, job: Job, error: SlackError, now: float) -> Note:
         """Send it as plain text; if that was refused too, keep it as a dead letter and go on."""
-        if job.what != "lines" and job.episode_id not in self._plain:
-            self._plain.add(job.episode_id)
+        if _place(job) not in self._plain:
+            self._plain.add(_place(job))
             return lambda _: None
-        self._plain.discard(job.episode_id)
+        self._plain.discard(_place(job))
+        return self._bury(job, error, now)
+
+    def _bury(self, job: Job, error: SlackError, now: float) -> Note:
         self._state.undeliverable += 1
-        _log.error("message refused for its form, kept as dead letter", group=job.episode.group_key, error=error.code)
+        _log.error("message refused for good, kept as dead letter", group=job.episode.group_key, error=error.code)
         return lambda db: outbox.undeliverable(db, job, error.code, now)
+
+
+def _place(job: Job) -> tuple[int, bool]:
+    """Return what is refused or taken as one: an episode's root message, or the lines of its thread."""
+    return job.episode_id, job.what == "lines"

@@ -1,13 +1,14 @@
 """`hostwatch relay test`: one marked message all the way to Slack and resolved there, each step with its time."""
 
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,8 @@ from exporter.relay.token import TokenError, read_token
 
 ALERT: Final = "HostwatchTest"
 START_SECONDS: Final = 15.0
+# so long a relay of the test's own is left to resolve a message whose test failed or was interrupted
+END_SECONDS: Final = 5.0
 
 
 class StepError(Exception):
@@ -46,20 +49,35 @@ class Probe:
         """Go all steps; return 0 if all went well, 1 for a step that failed, 2 for settings that cannot be used."""
         try:
             token = self._step("token file", self._token)
-            with self._relay(token) as relay:
-                self._way(relay)
+            with _ended_in_order(), self._relay(token) as (relay, own):
+                self._way(relay, own=own)
         except StepError as err:
             return err.code
         return 0
 
-    def _way(self, relay: RelayClient) -> None:
+    def _way(self, relay: RelayClient, *, own: bool) -> None:
         self._step("Alertmanager's POST accepted", lambda: self._post(relay, resolved=False))
-        self._step("stored and read", lambda: self._read(relay))
-        self._step("token source", lambda: self._source(relay))
-        self._step("Slack's auth.test", lambda: _auth_test(relay))
-        self._step("posted", lambda: self._shown(relay, "firing"))
-        self._step("resolved sent", lambda: self._post(relay, resolved=True))
+        try:
+            self._step("stored and read", lambda: self._read(relay))
+            self._step("token source", lambda: self._source(relay))
+            self._step("Slack's auth.test", lambda: _auth_test(relay))
+            self._step("posted", lambda: self._shown(relay, "firing"))
+        except BaseException:
+            # Slack may show it all the same, or later: whatever ends the test, it must not stay red
+            self._resolve(relay)
+            if own:
+                self._wait_for_end(relay)
+            raise
+        self._resolve(relay)
         self._step("updated", lambda: self._shown(relay, "resolved"))
+
+    def _resolve(self, relay: RelayClient) -> None:
+        self._step("resolved sent", lambda: self._post(relay, resolved=True))
+
+    def _wait_for_end(self, relay: RelayClient) -> None:
+        """Give a relay that ends with the test a moment to tell Slack that all is over."""
+        with suppress(StepError, AnswerError, NotRunningError):
+            self._shown(relay, "resolved", END_SECONDS)
 
     def _step(self, name: str, do: Callable[[], Any]) -> Any:  # noqa: ANN401 -- what the step gives
         began = time.monotonic()
@@ -83,18 +101,18 @@ class Probe:
         return read_token(Path(path)), path
 
     @contextmanager
-    def _relay(self, token: Secret) -> Iterator[RelayClient]:
-        """Yield the relay that runs; where none does, one of our own for the time of the test."""
+    def _relay(self, token: Secret) -> Iterator[tuple[RelayClient, bool]]:
+        """Yield the relay that runs; where none does, one of our own for the time of the test, and True."""
         relay = RelayClient(self._settings.listen, token)
         if self._step("relay", lambda: self._running(relay)):
-            yield relay
+            yield relay, False
             return
         with tempfile.TemporaryDirectory(prefix="hostwatch-relay-test-") as name:
             folder = Path(name)
             with _started(self._arguments, folder) as address:
                 own = RelayClient(address, token)
                 self._step("started for this test", lambda: _healthy(own, address, folder / "log"))
-                yield own
+                yield own, True
 
     def _running(self, relay: RelayClient) -> tuple[bool, str]:
         if relay.is_running():
@@ -153,17 +171,18 @@ class Probe:
             raise StepError(f"no token: {relay.get('/api/v1/status')['token']['text']}")
         return None, token["text"]
 
-    def _shown(self, relay: RelayClient, status: str) -> tuple[None, str]:
+    def _shown(self, relay: RelayClient, status: str, seconds: float | None = None) -> tuple[None, str]:
         """Wait until Slack shows the message in this state."""
+        seconds = self._seconds if seconds is None else seconds
 
         def delivered() -> dict[str, Any] | None:
             message = self._message(relay)
             return message if message and message["delivered"] and message["status"] == status else None
 
-        message = wait_for(delivered, self._seconds)
+        message = wait_for(delivered, seconds)
         if message is None:
             slack = relay.get("/api/v1/status").get("slack", {})
-            raise StepError(f"not within {self._seconds:g} s; Slack's last error: {slack.get('last_error', 'none')}")
+            raise StepError(f"not within {seconds:g} s; Slack's last error: {slack.get('last_error', 'none')}")
         return None, f"in {message['channel']}"
 
 
@@ -181,13 +200,32 @@ def _healthy(relay: RelayClient, address: str, log: Path) -> tuple[None, str]:
 
 
 @contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a test as Ctrl-C does: its message is resolved, and no relay of its own stays."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _started(arguments: Sequence[str], folder: Path) -> Iterator[str]:
     """Run `hostwatch relay` on a free port, its queue in `folder`; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "exporter", "relay", *arguments, "--listen", address]
     command += ["--database", str(folder / "relay.db")]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL) as child:  # noqa: S603 -- ourselves
+    with (
+        (folder / "log").open("wb") as log,
+        # in a group of its own: Ctrl-C at a terminal ends the test, which resolves its message through this relay
+        subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL, process_group=0) as child,  # noqa: S603 -- ourselves
+    ):
         try:
             yield address
         finally:

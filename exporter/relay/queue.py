@@ -80,7 +80,7 @@ class DurableQueue:
         except (sqlite3.Error, SchemaError, OSError) as err:
             self._lock_file.close()
             raise QueueError(f"database {path}: {err}") from err
-        self._counted, self._stale = time.monotonic(), False
+        self._counted, self._stale, self._countable = time.monotonic(), False, True
         self.failures = 0
         # rows changed since the connection was opened, SQLite's count: tells a commit that wrote from one that read
         self._changes = self._db.total_changes
@@ -191,9 +191,18 @@ class DurableQueue:
             self._changes, self.writable = changed, True
             self._stale = True
         # counting takes as long as a commit: under load not after each
-        now = time.monotonic()
-        if self._stale and (self._calls.empty() or now > self._counted + STATS_SECONDS):
-            self.stats, self._counted, self._stale = storage.read_stats(self._db), now, False
+        if self._stale and (self._calls.empty() or time.monotonic() > self._counted + STATS_SECONDS):
+            self._count()
+
+    def _count(self) -> None:
+        """Read the numbers of the queue; where that fails the old ones stay: what is committed is not done again."""
+        self._counted = time.monotonic()
+        try:
+            self.stats, self._stale, self._countable = storage.read_stats(self._db), False, True
+        except sqlite3.Error as err:
+            if self._countable:  # told when it begins
+                _log.error("queue could not be counted", file=str(self._path), error=str(err))
+            self._countable = False
 
     def _fail(self, call: _Call[Any], err: Exception) -> None:
         self.failures += 1

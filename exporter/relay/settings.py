@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter.relay.channels import ChannelRoute
-from exporter.relay.vault_settings import Vault
+from exporter.relay.vault_settings import Vault, is_loopback
 from exporter.settings import Duration, default, parse_address
 from exporter.settings.exporter import Logs
 from exporter.settings.values import above_zero
@@ -73,6 +73,9 @@ class SlackSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     # who is mentioned, by severity, when a message is new or gets worse: <!here>, <!subteam^S0123>, <@U0123>
     mentions: Mapping[str, str] = {}
     api_url: str = "https://slack.com/api/"
+    # allows http:// to another machine: the token is then readable on the way
+    allow_http: bool = False
+    # one call, from the first byte to the last
     timeout: Duration = default(Duration(10))
     # calls at one time
     senders: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
@@ -98,6 +101,14 @@ class SlackSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 )
         if not _is_web_address(self.api_url):
             raise ValueError("api_url: expected an address such as https://slack.com/api/")
+        parts = urlsplit(self.api_url)
+        if "@" in parts.netloc:
+            raise ValueError("api_url: expected an address without a user, such as https://slack.com/api/")
+        if parts.scheme == "http" and not (self.allow_http or is_loopback(parts.hostname or "")):
+            raise ValueError(
+                "api_url: expected https://, since http:// shows the token to everyone on the way; if that is meant,"
+                " set allow_http: true"
+            )
 
 
 class AccessSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -154,6 +165,8 @@ class EvidenceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         above_zero(self, "timeout")
         if self.prometheus_url and not _is_web_address(self.prometheus_url):
             raise ValueError("prometheus_url: expected an address such as http://prometheus.example.com:9090")
+        if "@" in self.prometheus_url:
+            raise ValueError("prometheus_url: expected an address without a user; see prometheus.username")
 
 
 class ReconcileSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 from urllib.error import URLError
+from urllib.request import Request
 
 import msgspec
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
 from exporter.logs import Secret
+from exporter.relay import slack_wire
 
 MAX_RETRY_AFTER: Final = 3600.0
 # what Slack's own clients wait when a 429 does not say how long
@@ -41,8 +43,11 @@ class ErrorKind(StrEnum):
     TRANSIENT = "transient"
     PAYLOAD = "payload"
     GONE = "gone"
+    LOCKED = "locked"
 
 
+# refusals that may be the token's after all, though Slack does not say so: the message can be changed again later
+ACCESS_DENIED: Final = frozenset({"no_permission", "access_denied", "team_access_not_granted"})
 _KINDS: Final[Mapping[ErrorKind, frozenset[str]]] = {
     ErrorKind.TOKEN: frozenset(
         {
@@ -52,11 +57,8 @@ _KINDS: Final[Mapping[ErrorKind, frozenset[str]]] = {
             "token_revoked",
             "account_inactive",
             "missing_scope",
-            "no_permission",
             "not_allowed_token_type",
             "org_login_required",
-            "access_denied",
-            "team_access_not_granted",
             "accesslimited",
             "two_factor_setup_required",
         }
@@ -73,6 +75,8 @@ _KINDS: Final[Mapping[ErrorKind, frozenset[str]]] = {
             "ekm_access_denied",
             "team_not_found",
             "messages_tab_disabled",
+            # of the token or of this channel alone: where it is the token, every channel says so
+            *ACCESS_DENIED,
         }
     ),
     ErrorKind.RATE: frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"}),
@@ -98,15 +102,9 @@ _KINDS: Final[Mapping[ErrorKind, frozenset[str]]] = {
         }
     ),
     # thread_not_found: the root that a line belongs to is gone
-    ErrorKind.GONE: frozenset(
-        {
-            "message_not_found",
-            "cant_update_message",
-            "edit_window_closed",
-            "thread_not_found",
-            "cannot_reply_to_message",
-        }
-    ),
+    ErrorKind.GONE: frozenset({"message_not_found", "thread_not_found"}),
+    # it is there, and stays as it is
+    ErrorKind.LOCKED: frozenset({"cant_update_message", "edit_window_closed", "cannot_reply_to_message"}),
 }
 # what Slack's codes look like; no token does
 _CODE: Final = re.compile("[a-z][a-z0-9_]{0,79}")
@@ -114,6 +112,14 @@ _CODE: Final = re.compile("[a-z][a-z0-9_]{0,79}")
 _MAYBE_DONE: Final = frozenset({"fatal_error", "internal_error", "request_timeout"})
 # a request that failed so never left this machine
 _NEVER_SENT: Final = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
+# what a call without an answer means, and whether it may have been processed
+_CAUSES: Final = (
+    (ssl.SSLCertVerificationError, "certificate_not_trusted", False),
+    (socket.gaierror, "name_not_found", False),
+    (TimeoutError, "timeout", True),
+    (slack_wire.TooLongError, "answer_too_long", True),
+)
 
 
 class SlackError(Exception):
@@ -162,17 +168,17 @@ class Slack:
         broadcast: bool = False,
         delivery: str = "",
     ) -> Posted:
-        """Post a message and return where it stands. Blocks up to the time-out; raises SlackError."""
+        """Post a message and return where it stands. Blocks up to the time-out in all; raises SlackError."""
         arguments = {**payload, "channel": channel}
         if thread is not None:
             arguments |= {"thread_ts": thread, "reply_broadcast": broadcast}
         if delivery:
             arguments["metadata"] = {"event_type": "hostwatch_delivery", "event_payload": {"delivery": delivery}}
         answer = self._call(token, lambda client: client.chat_postMessage(**arguments))
-        try:
-            return Posted(channel=str(answer["channel"]), ts=str(answer["ts"]))
-        except KeyError:
-            raise SlackError(ErrorKind.TRANSIENT, "answer_without_ts", ambiguous=True) from None
+        where, ts = answer.get("channel"), answer.get("ts")
+        if not (isinstance(where, str) and isinstance(ts, str) and where and ts):
+            raise SlackError(ErrorKind.TRANSIENT, "answer_without_ts", ambiguous=True)
+        return Posted(channel=where, ts=ts)
 
     def update(self, token: Secret, where: Posted, payload: Mapping[str, Any]) -> None:
         """Replace a message. Blocks up to the time-out; raises SlackError."""
@@ -187,17 +193,25 @@ class Slack:
 
     def _call(self, token: Secret, call: Callable[[WebClient], SlackResponse]) -> SlackResponse:
         # retry_handlers: its own would send a message twice after a cut connection
-        client = WebClient(
+        client = _Client(
             token=token.reveal(), base_url=self._api_url, timeout=self._timeout, retry_handlers=[], logger=_SILENT
         )
         try:
             return call(client)
         except SlackApiError as err:
             error = error_of(err.response)
-        except (OSError, http.client.HTTPException, SlackClientError, ValueError) as err:
+        except Exception as err:  # noqa: BLE001 -- what a server can make slack_sdk raise has no end
             error = _connection_error(err)
         # raised behind the handlers, so that not even its context leads to theirs
         raise error
+
+
+class _Client(WebClient):
+    """slack_sdk's client, over a wire of ours."""
+
+    def _perform_urllib_http_request_internal(self, _url: str, req: Request) -> dict[str, Any]:
+        answer = slack_wire.exchange(req, float(self.timeout), self.proxy)
+        return {"status": answer.status, "headers": answer.headers, "body": answer.body}
 
 
 def error_of(response: SlackResponse) -> SlackError:
@@ -207,9 +221,13 @@ def error_of(response: SlackResponse) -> SlackError:
     status = int(response.status_code)
     if status == 429 or code in _KINDS[ErrorKind.RATE]:
         return SlackError(ErrorKind.RATE, "ratelimited", retry_after=_retry_after(response.headers), status=status)
+    if 300 <= status < 400:
+        return SlackError(ErrorKind.TRANSIENT, "redirect_not_followed", status=status)
     if not _CODE.fullmatch(code):
-        # HTML of a proxy or an outage, where slack_sdk tells a sentence; or somebody repeats what was sent to him
-        return SlackError(ErrorKind.TRANSIENT, f"http_{status}", ambiguous=status >= 500, status=status)
+        # HTML of a proxy or an outage, where slack_sdk tells a sentence; or somebody repeats what was sent to him.
+        # What came with a 2xx may be the rest of a success
+        ambiguous = status >= 500 or status < 300
+        return SlackError(ErrorKind.TRANSIENT, f"http_{status}", ambiguous=ambiguous, status=status)
     for kind, codes in _KINDS.items():
         if code in codes:
             return SlackError(kind, code, status=status)
@@ -228,12 +246,12 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 def _connection_error(err: Exception) -> SlackError:
     """Return what a call without an answer means: most of them may have been processed."""
     cause = err.reason if isinstance(err, URLError) and isinstance(err.reason, Exception) else err
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return SlackError(ErrorKind.TRANSIENT, "certificate_not_trusted")
-    if isinstance(cause, socket.gaierror):
-        return SlackError(ErrorKind.TRANSIENT, "name_not_found")
+    for kind, code, ambiguous in _CAUSES:
+        if isinstance(cause, kind):
+            return SlackError(ErrorKind.TRANSIENT, code, ambiguous=ambiguous)
     if isinstance(cause, OSError) and cause.errno in _NEVER_SENT:
         return SlackError(ErrorKind.TRANSIENT, errno.errorcode[cause.errno].lower())
-    if isinstance(cause, TimeoutError):
-        return SlackError(ErrorKind.TRANSIENT, "timeout", ambiguous=True)
-    return SlackError(ErrorKind.TRANSIENT, f"connection_{type(cause).__name__.lower()}", ambiguous=True)
+    if isinstance(cause, OSError | http.client.HTTPException):
+        return SlackError(ErrorKind.TRANSIENT, f"connection_{type(cause).__name__.lower()}", ambiguous=True)
+    # a list where Slack has an object, JSON without end
+    return SlackError(ErrorKind.TRANSIENT, "answer_not_understood", ambiguous=True)

@@ -175,7 +175,8 @@ def _some(rows: Iterable[tuple[int, bytes, float]]) -> Iterator[Waiting]:
 def _group(db: sqlite3.Connection, group_id: int) -> tuple[Group, float | None]:
     (past,) = db.execute("SELECT past FROM groups WHERE id = ?", (group_id,)).fetchone()
     row = db.execute(
-        "SELECT state, max(received_last, (SELECT coalesce(max(received), 0) FROM lines WHERE episode_id = e.id))"
+        # received_last moves with other words, too; an episode without lines is of the database's first version
+        "SELECT state, coalesce((SELECT max(received) FROM lines WHERE episode_id = e.id), received_last)"
         " FROM episodes e WHERE group_id = ? ORDER BY number DESC LIMIT 1",
         (group_id,),
     ).fetchone()
@@ -189,17 +190,27 @@ def _group(db: sqlite3.Connection, group_id: int) -> tuple[Group, float | None]:
 def settle(db: sqlite3.Connection, work: Work, told: Told, history: int, *, live: bool = True) -> None:
     """Replace the snapshots of `work` by what was told of them, and forget what is old.
 
-    Not `live`, in preview, nothing waits for Slack; outbox.go_live makes what still fires wait.
+    Not `live`, in preview, only what Slack shows or was to show already waits for it; outbox.go_live makes wait what
+    else still fires by then.
     """
+    _delete(db, work)  # first: a full database has room then for what they come to
     for telling in told.tellings:
+        waits = live or _concerns_slack(db, work.group_id, telling.episode.number)
         episode_id = _upsert(db, work.group_id, telling)
-        _add_lines(db, episode_id, telling, sent=None if live else telling.received)
-        if not live:
+        _add_lines(db, episode_id, telling, sent=None if waits else telling.received)
+        if not waits:
             db.execute("UPDATE episodes SET shown = version, waiting_since = NULL WHERE id = ?", (episode_id,))
     past = msgspec.json.encode(told.group.past)
     db.execute("UPDATE groups SET past = ? WHERE id = ?", (past, work.group_id))
-    _delete(db, work)
     _forget(db, history)
+
+
+def _concerns_slack(db: sqlite3.Connection, group_id: int, number: int) -> bool:
+    """Say whether Slack shows an episode, or was to show it before the preview began."""
+    row = db.execute(
+        "SELECT ts IS NOT NULL OR shown < version FROM episodes WHERE group_id = ? AND number = ?", (group_id, number)
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _add_lines(db: sqlite3.Connection, episode_id: int, telling: Telling, sent: float | None) -> None:

@@ -95,14 +95,15 @@ def _check_address(text: str, *, allow_http: bool) -> None:
         raise ValueError("address: expected an address such as https://vault.example.com:8200")
     if "@" in parts.netloc or parts.query or parts.fragment or parts.path not in {"", "/"}:
         raise ValueError("address: expected scheme, host and port only, such as https://vault.example.com:8200")
-    if parts.scheme == "http" and not (allow_http or _is_loopback(host)):
+    if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         raise ValueError(
             "address: expected https://, since http:// shows the token to everyone on the way; if that is meant, set"
             " allow_http: true"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host's name or address is this machine's own."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

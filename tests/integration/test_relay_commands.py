@@ -1,7 +1,9 @@
 """`hostwatch relay test` and its neighbours for real: with a relay that runs, and with none."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ STEPS = [
 class World:
     def __init__(self, folder: Path, slack: FakeSlack) -> None:
         self.folder, self.slack = folder, slack
+        self.group = 0
         token = folder / "slack-token"
         token.touch(0o600)
         token.write_text(TOKEN)
@@ -49,14 +52,17 @@ class World:
             "database": str(self.folder / "relay.db"),
         }
         file.write_text(json.dumps(settings))
-        done = subprocess.run(
-            [sys.executable, "-m", "exporter", "relay", *arguments, "--config", str(file)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        command = [sys.executable, "-m", "exporter", "relay", *arguments, "--config", str(file)]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+        ) as child:
+            self.group = child.pid
+            try:
+                out, err = child.communicate(timeout=60)
+            except BaseException:
+                child.kill()
+                raise
+        done = subprocess.CompletedProcess(command, child.returncode, out, err)
         assert "Traceback" not in done.stderr, done.stderr
         assert TOKEN not in done.stdout + done.stderr
         return done
@@ -109,8 +115,25 @@ def test_the_step_that_fails_is_named(world: World, fault: Fault, step: str, tex
         world.slack.fault = lambda called, _: fault if called == method and relay.messages() else None
         done = world.command("test", "--timeout", "2s", port=relay.port)
     assert done.returncode == 1
-    assert steps(done.stdout)[-1] == ("FAILED", step)
-    assert text in done.stdout.splitlines()[-1]
+    assert steps(done.stdout)[-2:] == [("FAILED", step), ("ok", "resolved sent")]
+    assert text in done.stdout.splitlines()[-2]
+
+
+def test_an_interrupted_test_is_resolved_by_the_relay_of_its_own(world: World) -> None:
+    (world.folder / "token").touch(0o600)
+    (world.folder / "token").write_text("tok-canary\n")
+
+    def interrupt(called: str, _: Any) -> None:
+        if called == "chat.postMessage":
+            os.killpg(world.group, signal.SIGINT)  # as a terminal does
+            world.slack.fault = lambda *_: None
+
+    world.slack.fault = interrupt
+    done = world.command("test")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert ("ok", "resolved sent") in steps(done.stdout)
+    (root,) = world.slack.roots()
+    assert "RESOLVED" in root.text
 
 
 def test_another_token_is_refused_and_told(world: World) -> None:
@@ -128,7 +151,7 @@ def test_a_preview_says_that_it_is_one(world: World) -> None:
     with RelayProcess(world.folder, **world.settings) as relay:
         done = world.command("test", port=relay.port)
         assert len(relay.messages()) == 1
-    assert (done.returncode, steps(done.stdout)[-1]) == (1, ("FAILED", "token source"))
+    assert (done.returncode, steps(done.stdout)[-2]) == (1, ("FAILED", "token source"))
     assert "preview" in done.stdout
 
 

@@ -106,6 +106,13 @@ def test_relay_s_settings_are_valid_and_use_vault_only_with_a_token(volumes: Pat
     assert "xoxb" not in (volumes / "relay/relay.yml").read_text()
 
 
+@pytest.mark.parametrize(("url", "allowed"), [("http://172.17.0.1:8000/api/", True), ("https://slack.test/", False)])
+def test_slack_of_a_test_may_be_in_the_clear(volumes: Path, url: str, allowed: bool) -> None:
+    run(volumes, "xoxb-test", SLACK_API_URL=url)
+    settings = load(volumes / "relay/relay.yml", Relay)
+    assert (settings.slack.api_url, settings.slack.allow_http) == (url, allowed)
+
+
 def test_heartbeat_goes_to_the_address_that_was_given_and_only_its_file_holds_it(volumes: Path) -> None:
     run(volumes)
     assert load(volumes / "relay/relay.yml", Relay).watchdog.heartbeat_url_file is None

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from exporter.relay.episodes import Group, apply
@@ -70,6 +71,16 @@ OPENED, MORE, FEWER, END = (
 )
 def test_each_change_is_a_line(bodies: list[bytes], lines: list[tuple[str, bool, bool]]) -> None:
     assert told(*bodies) == lines
+
+
+def test_how_long_it_lasted_counts_from_its_first_alert_kept_or_not() -> None:
+    whole = apply(Group(), parse_snapshot(body(B))).episode
+    assert whole is not None
+    before = msgspec.structs.replace(whole, began="2026-11-20T13:18:40Z", more_resolved=1)
+    after = apply(Group(episode=before), parse_snapshot(body(resolved(B)))).episode
+    assert after is not None
+    (change,) = changes(before, after)
+    assert change.line.text.endswith("*RESOLVED* after 2 h")
 
 
 def reminded(received: float, **more: Any) -> list[str]:

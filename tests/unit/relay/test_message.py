@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,21 @@ def test_the_relays_own_address_is_linked_when_it_is_known() -> None:
 def test_severity_is_said_by_mark_and_by_word() -> None:
     assert message().text == ":red_circle: *CRITICAL*  HostCpuHigh on web-01"
     assert message(resolved(alert())).text == ":large_green_circle: *RESOLVED*  HostCpuHigh on web-01 after 12 min"
+
+
+def test_what_is_counted_only_is_told_as_resolved() -> None:
+    def made(*alerts: Any) -> Any:
+        episode = apply(Group(), parse_snapshot(json.dumps(payload(*alerts)).encode())).episode
+        assert episode is not None
+        return render(msgspec.structs.replace(episode, more_resolved=300))
+
+    one = made(alert())
+    assert one.text.endswith("on web-01 (1 firing, 300 resolved)")
+    assert "…and 300 more resolved" in str(one.attachments)
+    assert "…and 19 more firing and 300 more resolved" in str(made(*MANY[:39]).attachments)
+    ended = made(*(resolved(alert(instance=n)) for n in "abcd"))
+    assert "on a, b, c and 1 more (304 resolved) after" in ended.text
+    check_limits(ended)
 
 
 def test_a_blank_of_another_alphabet_does_not_end_a_link() -> None:

@@ -1,4 +1,4 @@
-"""Without Slack: each message is logged once, whatever fails."""
+"""Without Slack: each message is logged once, whatever fails, and what Slack was told before is not forgotten."""
 
 import asyncio
 import json
@@ -14,7 +14,9 @@ from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, StoreError
 from exporter.relay.settings import Limits, SlackSettings
 from exporter.relay.storage import Arrival
-from tests.support.relay import payload
+from tests.support.fake_slack import TOKEN, FakeSlack
+from tests.support.relay import alert, payload, resolved
+from tests.unit.relay.test_delivery import Bench
 
 
 @pytest.fixture
@@ -94,3 +96,64 @@ def test_a_failing_database_is_asked_again_and_a_message_logged_once(
 
     asyncio.run(work())
     assert len(shown) == 1
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with FakeSlack() as slack:
+        one = Bench(tmp_path / "bench", slack)
+        yield one
+        assert one.queue.close()
+
+
+def preview_once(bench: Bench) -> None:
+    """Fold what waits as a relay without a source of tokens does."""
+
+    async def work() -> None:
+        worker = Delivery(bench.queue, SlackSettings(), lambda *_: None)
+        while await worker.step():
+            pass
+
+    asyncio.run(work())
+
+
+A, B = alert(), alert(instance="web-02:9100")
+
+
+def test_what_ends_in_preview_and_stands_in_slack_is_told_once_there_is_a_token_again(bench: Bench) -> None:
+    bench.store(A, B)
+    bench.run()
+    for alerts in ((resolved(A), B), (resolved(A), resolved(B))):
+        bench.store(*alerts)
+        preview_once(bench)
+    (root,) = bench.slack.roots()
+    assert (root.edits, bench.queue.stats.messages) == (0, 1)
+    bench.run()
+    assert "RESOLVED" in root.text
+    (lines,) = bench.slack.thread(root)
+    assert [word for word in ("Firing", "1 still firing", "RESOLVED") if word in lines.text] == [
+        "Firing",
+        "1 still firing",
+        "RESOLVED",
+    ]
+
+
+def test_what_waited_for_slack_and_ends_in_preview_is_told_as_over(bench: Bench) -> None:
+    bench.tokens.token = None
+    bench.store(A)
+    bench.run(lambda: bench.queue.stats.snapshots == 0 and bench.queue.stats.messages == 1)
+    bench.store(resolved(A))
+    preview_once(bench)
+    bench.tokens.token = TOKEN
+    bench.run()
+    assert ["RESOLVED" in root.text for root in bench.slack.roots()] == [True]
+
+
+def test_what_begins_and_ends_in_preview_is_not_told(bench: Bench) -> None:
+    for one in (A, resolved(A)):
+        bench.store(one)
+        preview_once(bench)
+    assert bench.queue.stats.depth == 0
+    bench.store(B, group="other")
+    bench.run()
+    assert len(bench.slack.roots()) == 1

@@ -136,6 +136,17 @@ def test_a_full_disk_refuses_and_stores_again_when_there_is_room(opened: Any) ->
     assert queue.writable
 
 
+def test_what_waits_is_folded_into_a_full_database(opened: Any) -> None:
+    queue = opened()
+    for number in range(3):
+        done(queue.store(arrival(number=number, body=payload(alert(annotations={"description": "y" * 100_000})))))
+    pages = done(queue._call(lambda db: db.execute("PRAGMA page_count").fetchone()[0]))
+    done(queue._call(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchone()))
+    work = done(queue.take())
+    done(queue.run(queue.settling(work, Fold(600.0)(work), live=True)))
+    assert (queue.failures, queue.stats.firing, queue.stats.snapshots) == (0, 1, 0)
+
+
 def test_one_that_fails_does_not_take_its_neighbours_with_it(opened: Any) -> None:
     queue = opened()
     gate = threading.Event()
@@ -234,6 +245,25 @@ def test_an_older_database_is_brought_to_date_step_by_step() -> None:
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
     assert [row[1] for row in db.execute("PRAGMA table_info(a)")] == ["x", "y"]
     db.close()
+
+
+def test_what_is_committed_is_not_done_again_where_counting_fails(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = opened()
+    count = storage.read_stats
+    failures = [sqlite3.OperationalError("disk I/O error")] * 3
+
+    def read_stats(db: sqlite3.Connection) -> storage.Stats:
+        if failures:
+            raise failures.pop()
+        return count(db)
+
+    monkeypatch.setattr(storage, "read_stats", read_stats)
+    assert done(queue.store(arrival())) == 1
+    assert (queue.writable, queue.failures) == (True, 0)
+    done(queue.store(arrival("h", 1)))
+    done(queue.store(arrival("i", 2)))
+    assert done(queue._call(lambda db: db.execute("SELECT count(*) FROM snapshots").fetchone())) == (3,)
+    assert queue.stats.snapshots == 3, "counted again as soon as that works"
 
 
 def test_a_closed_queue_refuses(opened: Any) -> None:

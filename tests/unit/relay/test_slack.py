@@ -18,6 +18,8 @@ FAULTS = [
     (Fault(error="missing_scope"), ErrorKind.TOKEN, "missing_scope", False),
     (Fault(error="channel_not_found"), ErrorKind.CHANNEL, "channel_not_found", False),
     (Fault(error="is_archived"), ErrorKind.CHANNEL, "is_archived", False),
+    (Fault(error="team_access_not_granted"), ErrorKind.CHANNEL, "team_access_not_granted", False),
+    (Fault(error="edit_window_closed"), ErrorKind.LOCKED, "edit_window_closed", False),
     (Fault(error="msg_blocks_too_long"), ErrorKind.PAYLOAD, "msg_blocks_too_long", False),
     (Fault(error="message_not_found"), ErrorKind.GONE, "message_not_found", False),
     (Fault(error="fatal_error"), ErrorKind.TRANSIENT, "fatal_error", True),
@@ -27,7 +29,7 @@ FAULTS = [
     (Fault(error="rate_limited"), ErrorKind.RATE, "ratelimited", False),
     (Fault(status=500, html=True), ErrorKind.TRANSIENT, "http_500", True),
     (Fault(status=503, html=True), ErrorKind.TRANSIENT, "http_503", True),
-    (Fault(html=True), ErrorKind.TRANSIENT, "http_200", False),
+    (Fault(html=True), ErrorKind.TRANSIENT, "http_200", True),
     (Fault(cut="before"), ErrorKind.TRANSIENT, None, True),
     (Fault(cut="after"), ErrorKind.TRANSIENT, None, True),
 ]
