@@ -305,6 +305,9 @@ def test_parts_that_stay_down_are_told_by_name(fast: Demo) -> None:
 
 
 def test_proxy_that_stays_down_is_told_since_containers_are_not_seen(fast: Demo) -> None:
+    # what never worked is no failure: a stack that has just begun has to have seen containers once
+    worked = 'instance_collector:scrape_collector_success:max1d{collector="containers",instance="localhost"} == 1'
+    until(lambda: fast.query(worked), "it worked once", seconds=LONG, every=0.5)
     fast.engine.run("kill", fast.container("docker-proxy"))
     try:
         until(lambda: has_message(fast, "CollectorFailing", "containers"), "the message", seconds=LONG, every=0.2)
