@@ -69,8 +69,10 @@ class Child:
         self.process.send_signal(number)
 
     def wait(self, seconds: float) -> int:
-        """Return the exit code; fails when it is not gone (waitpid) after `seconds`."""
-        return self.process.wait(seconds)
+        """Return the exit code, once its last words are read; fails when it is not gone (waitpid) after `seconds`."""
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        return code
 
     @property
     def resident(self) -> int:
