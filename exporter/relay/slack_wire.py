@@ -4,20 +4,15 @@ urllib's time limit is one for each read only, and its redirects would carry the
 environment is used, as slack_sdk does.
 """
 
-import contextlib
 import http.client
-import socket
-import threading
 import urllib.request
-from contextvars import ContextVar
 from email.message import Message
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
+
+from exporter.relay.deadline import Deadline, cover
 
 # Slack's answer repeats the message: 40,000 characters and as many in blocks at the most, each up to 12 bytes as JSON
 MAX_ANSWER: Final = 4 * 1024 * 1024
-
-# of the call that is under way
-_deadline: ContextVar["_Deadline"] = ContextVar("slack_deadline")
 
 
 class TooLongError(Exception):
@@ -40,7 +35,7 @@ def exchange(request: urllib.request.Request, seconds: float, proxy: str | None)
     opener = urllib.request.OpenerDirector()  # without handlers of errors and redirects
     for handler in (urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else None), _Http(), _Https()):
         opener.add_handler(handler)
-    with _Deadline(seconds) as deadline:
+    with Deadline(seconds) as deadline:
         try:
             with opener.open(request, timeout=seconds) as response:
                 body = response.read(MAX_ANSWER + 1)
@@ -55,51 +50,19 @@ def exchange(request: urllib.request.Request, seconds: float, proxy: str | None)
     return Answer(response.status, response.headers, body.decode(errors="replace"))
 
 
-class _Deadline:
-    """Ends a call after so many seconds in all."""
-
-    def __init__(self, seconds: float) -> None:
-        self.passed = False
-        self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._token = _deadline.set(self)
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        _deadline.reset(self._token)
-
-    def covers(self, connection: http.client.HTTPConnection) -> None:
-        """Cut this connection too when the time is over."""
-        self._sockets.append(connection.sock)
-        if self.passed:
-            self._cut()
-
-    def _cut(self) -> None:
-        self.passed = True
-        for one in list(self._sockets):
-            with contextlib.suppress(OSError):  # it is closed already
-                # not TLS's own, which would let a read go on without it
-                socket.socket.shutdown(one, socket.SHUT_RDWR)
-
-
 class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        _deadline.get().covers(self)
+        cover(self.sock)
 
 
 class _TlsConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        _deadline.get().covers(self)
+        cover(self.sock)
 
     def _tunnel(self) -> None:
-        _deadline.get().covers(self)  # a proxy's answer may drip as well
+        cover(self.sock)  # a proxy's answer may drip as well
         super()._tunnel()  # type: ignore[misc]  # typeshed leaves it out
 
 

@@ -3,23 +3,18 @@
 Of what went wrong only words of ours leave this module: the exceptions of requests carry headers.
 """
 
-import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextvars import ContextVar
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import requests
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from exporter.relay.deadline import Deadline, cover
 from exporter.relay.vault_answers import Trouble, VaultError
 from exporter.relay.vault_settings import Vault
-
-# of the call that is under way
-_deadline: ContextVar["_Deadline"] = ContextVar("vault_deadline")
 
 
 def session(settings: Vault) -> requests.Session:
@@ -36,7 +31,7 @@ def session(settings: Vault) -> requests.Session:
 def exchange(session: requests.Session, settings: Vault, method: str, url: str, **more: Any) -> tuple[int, str, bytes]:  # noqa: ANN401
     """Return the status, the header Retry-After and the body of an answer."""
     seconds = float(settings.timeout)
-    with _Deadline(seconds) as deadline:
+    with Deadline(seconds) as deadline:
         try:
             with session.request(method, url, timeout=seconds, allow_redirects=False, stream=True, **more) as response:
                 body = response.raw.read(settings.response_bytes + 1, decode_content=False)
@@ -49,48 +44,16 @@ def exchange(session: requests.Session, settings: Vault, method: str, url: str, 
     raise VaultError(Trouble.UNREACHABLE, f"cannot be reached: {words}")
 
 
-class _Deadline:
-    """Ends a call after so many seconds in all: a time-out of requests is one for each read only."""
-
-    def __init__(self, seconds: float) -> None:
-        self.passed = False
-        self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._token = _deadline.set(self)
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        _deadline.reset(self._token)
-
-    def covers(self, connection: HTTPConnection) -> None:
-        """Cut this connection too when the time is over."""
-        if isinstance(connection.sock, socket.socket):
-            self._sockets.append(connection.sock)
-        if self.passed:
-            self._cut()
-
-    def _cut(self) -> None:
-        self.passed = True
-        for one in list(self._sockets):
-            with contextlib.suppress(OSError):  # it is closed already
-                one.shutdown(socket.SHUT_RDWR)
-
-
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        _deadline.get().covers(self)
+        cover(self.sock)
 
 
 class _TlsConnection(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        _deadline.get().covers(self)
+        cover(self.sock)
 
 
 class _Pool(urllib3.HTTPConnectionPool):
