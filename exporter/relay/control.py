@@ -84,10 +84,9 @@ class Control:
         """Forget dead letters: `{"ids": [1, 2]}`."""
         if refused := self._refused(request):
             return refused
-        try:
-            unwanted = msgspec.json.decode(await _body(request), type=Unwanted)
-        except (msgspec.DecodeError, ValueError, TimeoutError, ClientDisconnect) as err:
-            return JSONResponse({"error": f"expected {{'ids': [1, 2]}}: {err}"}, 400)
+        unwanted = await _wish(request, Unwanted, "{'ids': [1, 2]}")
+        if isinstance(unwanted, Response):
+            return unwanted
         # to the end, even if whoever asked goes away: what is gone is counted and told
         return await asyncio.shield(self._discard(unwanted.ids))
 
@@ -102,10 +101,9 @@ class Control:
         """Try dead letters again: `{"ids": [1, 2]}` or `{"all": true}`."""
         if refused := self._refused(request):
             return refused
-        try:
-            wanted = msgspec.json.decode(await _body(request), type=Wanted)
-        except (msgspec.DecodeError, ValueError, TimeoutError, ClientDisconnect) as err:
-            return JSONResponse({"error": f"expected {{'ids': [1, 2]}} or {{'all': true}}: {err}"}, 400)
+        wanted = await _wish(request, Wanted, "{'ids': [1, 2]} or {'all': true}")
+        if isinstance(wanted, Response):
+            return wanted
         ids = wanted.ids
         if wanted.all:
             ids = tuple(await self._run(letters.ids))
@@ -169,6 +167,14 @@ class Control:
 
 def _answer(content: object) -> Response:
     return Response(msgspec.json.encode(content), media_type=_JSON, headers={"Cache-Control": "no-store"})
+
+
+async def _wish(request: Request, kind: type[T], expected: str) -> T | Response:
+    """Return what a request asks for, or the refusal of one that cannot be read."""
+    try:
+        return msgspec.json.decode(await _body(request), type=kind)
+    except (msgspec.DecodeError, ValueError, TimeoutError, ClientDisconnect) as err:
+        return JSONResponse({"error": f"expected {expected}: {err}"}, 400)
 
 
 async def _body(request: Request) -> bytes:

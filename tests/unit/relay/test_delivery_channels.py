@@ -1,26 +1,16 @@
 """Where messages go: a channel that was wrong or is lost, a message that cannot be changed, and everybody's turn."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter.relay.delivery import Delivery
-from tests.support.fake_slack import TOKEN, FakeSlack, Fault
+from tests.support.delivery_bench import Bench
+from tests.support.fake_slack import TOKEN, Fault
 from tests.support.relay import alert, resolved
-from tests.unit.relay.test_delivery import Bench
 
 A, B = alert(), alert(instance="web-02:9100")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with FakeSlack(("#alerts", "#fallback", "#team")) as slack:
-        one = Bench(tmp_path, slack)
-        yield one
-        assert one.queue.close()
 
 
 def errors(bench: Bench) -> int:

@@ -19,10 +19,10 @@ from exporter.relay.settings import AccessSettings, EvidenceSettings, Limits, Sl
 from exporter.relay.slack import Slack
 from exporter.relay.storage import Arrival
 from exporter.settings import Duration
+from tests.support.delivery_bench import Tokens
 from tests.support.fake_fleet import FakeFleet
 from tests.support.fake_slack import FakeSlack
 from tests.support.relay import alert, payload, resolved
-from tests.unit.relay.test_delivery import Tokens
 
 NOW = 1795187200.0  # 20 s after the alerts began
 CPU, OTHER = alert(), alert(instance="web-02:9100")

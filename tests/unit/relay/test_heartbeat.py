@@ -15,9 +15,9 @@ from exporter.relay.heartbeat import SLACK_SECONDS, Heartbeat
 from exporter.relay.outcomes import State
 from exporter.relay.settings import WatchdogSettings
 from exporter.relay.slack import Slack
+from tests.support.delivery_bench import Tokens
 from tests.support.fake_fleet import FakeFleet
 from tests.support.fake_slack import FakeSlack, Fault
-from tests.unit.relay.test_delivery import Tokens
 
 CANARY = "heartbeat-canary-41d7"
 

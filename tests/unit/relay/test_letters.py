@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,11 @@ from exporter.relay import letters
 from exporter.relay.queue import DurableQueue
 from exporter.relay.settings import Limits
 from exporter.relay.storage import DeadLetter, StoreFullError
-from tests.support.fake_slack import FakeSlack, Fault
+from tests.support.delivery_bench import Bench
+from tests.support.fake_slack import Fault
 from tests.support.relay import alert, payload, resolved
-from tests.unit.relay.test_delivery import Bench
 
 A, B = alert(), alert(instance="web-02:9100")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with FakeSlack() as slack:
-        one = Bench(tmp_path, slack)
-        yield one
-        assert one.queue.close()
 
 
 def bury(queue: DurableQueue, body: Any, reason: str = "payload") -> None:

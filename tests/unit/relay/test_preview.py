@@ -14,9 +14,9 @@ from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, StoreError
 from exporter.relay.settings import Limits, SlackSettings
 from exporter.relay.storage import Arrival
+from tests.support.delivery_bench import Bench
 from tests.support.fake_slack import TOKEN, FakeSlack
 from tests.support.relay import alert, payload, resolved
-from tests.unit.relay.test_delivery import Bench
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Whole stories as Slack shows them at their end: the message and its thread, in golden files."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from exporter.relay.findings import parse_findings, tell
 from exporter.relay.intake import Alert
 from exporter.relay.lines import Line
 from exporter.relay.watchdog import ALERT
+from tests.support.delivery_bench import Bench
 from tests.support.fake_fleet import EVIDENCE
-from tests.support.fake_slack import FakeSlack, Fault
+from tests.support.fake_slack import Fault
 from tests.support.relay import START, alert, payload, resolved
-from tests.unit.relay.test_delivery import Bench
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "messages" / "threads"
 NOW = 1795187200.0
@@ -25,12 +25,9 @@ SEVERE = alert(labels={"severity": "critical"}, fingerprint="x")
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with FakeSlack() as slack:
-        one = Bench(tmp_path, slack)
-        one.now = NOW
-        yield one
-        assert one.queue.close()
+def bench(bench: Bench) -> Bench:
+    bench.now = NOW
+    return bench
 
 
 def steps(bench: Bench, *snapshots: tuple[Any, ...], **settings: Any) -> None:
