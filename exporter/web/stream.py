@@ -87,9 +87,8 @@ class Stream:
         if self._last and self._clock() - self._last_at < FRESH_SECONDS:
             # in a later turn: the connection is not yet what it becomes when this returns
             asyncio.get_running_loop().call_soon(channel.send, self._last)
-        elif (
-            not self._is_reading or self._timer is None
-        ):  # of a page that has gone, the reading goes on without a timer
+        # the reading of a page that has gone goes on without a timer
+        elif self._timer is None or not self._is_reading:
             if self._timer is not None:
                 self._timer.cancel()
             self._tick()
