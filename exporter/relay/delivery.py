@@ -118,7 +118,14 @@ class Delivery:
         if work and told is None:
             await asyncio.wrap_future(self._queue.give_up(work, "message", "could not be made"))
             return True
-        job = await self._turn(ended[1] if ended else None, work, told, ended[0].group_id if ended else None)
+        try:
+            job = await self._turn(ended[1] if ended else None, work, told, ended[0].group_id if ended else None)
+        except StoreError:
+            # a disk with no room for what came last: what is folded already goes on
+            job = await self._turn(None, None, None, None) if work else None
+            if job is None:
+                raise
+            work = None
         if ended:
             self._ended.popleft()
             self._busy.pop(ended[0].group_id, None)

@@ -13,7 +13,7 @@ import msgspec
 
 from exporter.relay.episodes import Episode
 from exporter.relay.lines import Line, fitting
-from exporter.relay.storage import DeadLetter, bury
+from exporter.relay.storage import DeadLetter, bury, concerns_slack
 
 What = Literal["post", "update", "lines"]
 
@@ -192,7 +192,7 @@ def _thread(db: sqlite3.Connection, names: dict[str, str], new_mark: str) -> Job
 
 
 def add_note(db: sqlite3.Connection, group_id: int, number: int, line: Line, received: float, *, live: bool) -> bool:
-    """Add a line to the thread of a group's episode; not `live`, in preview, it is only shown.
+    """Add a line to the thread of a group's episode; not `live`, in preview, it waits only where Slack has the message.
 
     Returns False if that episode is forgotten already.
     """
@@ -201,7 +201,12 @@ def add_note(db: sqlite3.Connection, group_id: int, number: int, line: Line, rec
         return False
     db.execute(
         "INSERT INTO lines (episode_id, content, broadcast, held, received, sent) VALUES (?, ?, 0, 0, ?, ?)",
-        (row[0], msgspec.json.encode(line), received, None if live else received),
+        (
+            row[0],
+            msgspec.json.encode(line),
+            received,
+            None if live or concerns_slack(db, group_id, number) else received,
+        ),
     )
     return True
 

@@ -195,7 +195,7 @@ def settle(db: sqlite3.Connection, work: Work, told: Told, history: int, *, live
     """
     _delete(db, work)  # first: a full database has room then for what they come to
     for telling in told.tellings:
-        waits = live or _concerns_slack(db, work.group_id, telling.episode.number)
+        waits = live or concerns_slack(db, work.group_id, telling.episode.number)
         episode_id = _upsert(db, work.group_id, telling)
         _add_lines(db, episode_id, telling, sent=None if waits else telling.received)
         if not waits:
@@ -205,7 +205,7 @@ def settle(db: sqlite3.Connection, work: Work, told: Told, history: int, *, live
     _forget(db, history)
 
 
-def _concerns_slack(db: sqlite3.Connection, group_id: int, number: int) -> bool:
+def concerns_slack(db: sqlite3.Connection, group_id: int, number: int) -> bool:
     """Say whether Slack shows an episode, or was to show it before the preview began."""
     row = db.execute(
         "SELECT ts IS NOT NULL OR shown < version FROM episodes WHERE group_id = ? AND number = ?", (group_id, number)

@@ -1,12 +1,15 @@
 """The delivery against a Slack that fails: what is shown at the end is what is stored."""
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from exporter.relay.delivery import Delivery
 from exporter.relay.settings import SlackSettings
+from exporter.relay.storage import Told, Work
 from tests.support.delivery_bench import Bench
 from tests.support.fake_slack import TOKEN, Fault
 from tests.support.relay import alert, resolved
@@ -240,3 +243,27 @@ def test_a_pause_that_slack_asked_for_is_kept_over_a_restart(bench: Bench) -> No
 
     assert 200 < asyncio.run(restarted()) <= 300
     assert bench.slack.count("chat.postMessage") == 1
+
+
+def test_a_group_that_the_disk_has_no_room_for_holds_up_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.tokens.token = None
+    bench.store(A)
+    bench.run(lambda: bench.queue.stats.messages == 1 and bench.queue.stats.snapshots == 0)
+    bench.tokens.token = TOKEN
+    bench.store(B, group="large")
+    settling = bench.queue.settling
+
+    def full(work: Work, told: Told, *, live: bool) -> Callable[[sqlite3.Connection], None]:
+        def fail(db: sqlite3.Connection) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        return (
+            fail if any("large" in one.episode.group_key for one in told.tellings) else settling(work, told, live=live)
+        )
+
+    monkeypatch.setattr(bench.queue, "settling", full)
+    bench.run(lambda: bool(bench.slack.roots()))
+    assert (len(bench.slack.roots()), bench.queue.stats.snapshots) == (1, 1)
+    monkeypatch.undo()
+    bench.run()
+    assert len(bench.slack.roots()) == 2

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporter.relay import delivery, preview
+from exporter.relay import delivery, outbox, preview
 from exporter.relay.delivery import Delivery
+from exporter.relay.lines import Line
 from exporter.relay.preview import Preview
 from exporter.relay.queue import DurableQueue, StoreError
 from exporter.relay.settings import Limits, SlackSettings
@@ -147,6 +148,21 @@ def test_what_waited_for_slack_and_ends_in_preview_is_told_as_over(bench: Bench)
     bench.tokens.token = TOKEN
     bench.run()
     assert ["RESOLVED" in root.text for root in bench.slack.roots()] == [True]
+
+
+def test_a_note_in_preview_goes_to_the_thread_that_slack_shows_and_to_no_other(bench: Bench) -> None:
+    bench.store(A)
+    bench.run()
+    bench.store(B, group="other")
+    preview_once(bench)
+    note = Line("note", "who did it")
+    for group in (1, 2):
+        bench.queue.run(lambda db, group=group: outbox.add_note(db, group, 1, note, bench.now, live=False)).result(10)
+    bench.store(resolved(B), group="other")
+    preview_once(bench)
+    bench.run()
+    (root,) = bench.slack.roots()
+    assert [one.text.count("who did it") for one in bench.slack.thread(root)] == [1]
 
 
 def test_what_begins_and_ends_in_preview_is_not_told(bench: Bench) -> None:
