@@ -52,13 +52,9 @@ def test_zero_settings_give_a_complete_page() -> None:
 
 @pytest.mark.needs("linux")
 def test_it_may_open_as_many_files_as_it_is_allowed_to() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
-    try:
-        with exporter_running() as child:
-            allowed = resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with exporter_running(command=("prlimit", "--nofile=512:", *COMMAND)) as child:
+        allowed = resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE)
     assert allowed == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536), hard)
 
 
