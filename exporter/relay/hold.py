@@ -20,7 +20,9 @@ class Hold:
     """Lives on the delivery's event loop."""
 
     def __init__(self, settings: SlackSettings, clock: Callable[[], float]) -> None:
-        self.pace = Pace(settings.posts_per_second, settings.burst, settings.updates_per_minute, clock)
+        self.pace = Pace(
+            settings.posts_per_second, settings.burst, settings.posts_per_minute, settings.updates_per_minute, clock
+        )
         self._senders = settings.senders
         self._first_wait = float(settings.retry_after)
         self._clock = clock
@@ -73,9 +75,10 @@ class Hold:
         """Return what cannot be called now, while these groups are being served; None when nothing can."""
         now = self._clock()
         channels, posts, updates = self.pace.closed_channels(), self.pace.posts_in(), self.pace.update_in()
-        later = [at for _, at in self._failed.values()] + [self._quiet_until]
-        later += [now + wait for wait in (posts, updates, *channels.values())]
-        self._next = min((at for at in later if at > now), default=None)
+        waits = [at - now for _, at in self._failed.values()] + [self._quiet_until - now]
+        waits += [posts, updates, *channels.values()]
+        # a wait may be too short for the clock to tell: what is closed is looked at again all the same
+        self._next = min((now + wait for wait in waits if wait > 0), default=None)
         # after a failure one call at a time, until one succeeds
         if now < self._quiet_until or len(groups) >= (1 if self._row else self._senders):
             return None

@@ -1,7 +1,8 @@
 """How fast Slack may be asked: token buckets per channel and method, and the pauses that Slack asks for.
 
-Slack takes about one message a second and channel, and 50 updates a minute and workspace (docs.slack.dev,
-rate limits). Whoever goes on after a 429 risks the app. All times are the monotonic clock's.
+Slack takes about one message a second and channel, several hundred a minute in all channels of a workspace, and 50
+updates a minute (docs.slack.dev: rate limits, chat.postMessage). Whoever goes on after a 429 risks the app. All times
+are the monotonic clock's.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,11 @@ class Bucket:
         self._fill(now)
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate
 
+    def is_full(self, now: float) -> bool:
+        """Whether it is as it was when it was new."""
+        self._fill(now)
+        return self._tokens >= self._burst
+
     def take(self, now: float) -> None:
         """Count a call."""
         self._fill(now)
@@ -38,14 +44,19 @@ class Bucket:
 
 
 class Pace:
-    """When which call may go."""
+    """When which call may go: a message once both its channel's bucket and that of all messages let it."""
 
     def __init__(
-        self, posts_per_second: float, burst: float, updates_per_minute: float, clock: Callable[[], float]
+        self,
+        posts_per_second: float,
+        burst: float,
+        posts_per_minute: float,
+        updates_per_minute: float,
+        clock: Callable[[], float],
     ) -> None:
         self._posts_per_second, self._burst = posts_per_second, burst
         self._clock = clock
-        self._updates = Bucket(updates_per_minute / 60, max(1.0, updates_per_minute / 10), clock())
+        self._posts, self._updates = _of_method(posts_per_minute, clock()), _of_method(updates_per_minute, clock())
         self._channels: dict[str, Bucket] = {}
         self._pauses: dict[str, float] = {}
 
@@ -58,35 +69,28 @@ class Pace:
         now = self._clock()
         return {what: until - now for what, until in self._pauses.items() if until > now}
 
-    def resume(self, what: str) -> None:
-        """End a pause early."""
-        self._pauses.pop(what, None)
-
-    def post_in(self, channel: str) -> float:
-        """Return the seconds until a message may go to a channel."""
-        now = self._clock()
-        bucket = self._channels.get(channel)
-        waits = (bucket.ready_in(now) if bucket else 0.0, self._paused(POST, now), self._paused(channel, now))
-        return max(waits)
-
     def update_in(self) -> float:
         """Return the seconds until a message may be updated."""
         now = self._clock()
         return max(self._updates.ready_in(now), self._paused(UPDATE, now))
 
     def posts_in(self) -> float:
-        """Return the seconds that the method as a whole is paused for."""
-        return self._paused(POST, self._clock())
+        """Return the seconds until a message may go to any channel at all."""
+        now = self._clock()
+        return max(self._posts.ready_in(now), self._paused(POST, now))
 
     def closed_channels(self) -> dict[str, float]:
-        """Return the channels that nothing may go to now, with the seconds until it may."""
-        names = {*self._channels, *(name for name in self._pauses if name not in (POST, UPDATE))}
-        waits = {name: self.post_in(name) for name in names}
+        """Return the channels that nothing may go to now, with the seconds until their own pace and pause let it."""
+        now = self._clock()
+        waits = {name: bucket.ready_in(now) for name, bucket in self._channels.items()}
+        for name in self._pauses.keys() - {POST, UPDATE}:
+            waits[name] = max(waits.get(name, 0.0), self._paused(name, now))
         return {name: wait for name, wait in waits.items() if wait > 0}
 
     def take_post(self, channel: str) -> None:
-        """Count a message to a channel."""
+        """Count a message to a channel, which is one to all of them, too."""
         now = self._clock()
+        self._posts.take(now)
         if channel not in self._channels:
             self._forget_full(now)
             self._channels[channel] = Bucket(self._posts_per_second, self._burst, now)
@@ -102,4 +106,9 @@ class Pace:
     def _forget_full(self, now: float) -> None:
         self._pauses = {what: until for what, until in self._pauses.items() if until > now}
         if len(self._channels) >= MAX_BUCKETS:
-            self._channels = {name: bucket for name, bucket in self._channels.items() if bucket.ready_in(now) > 0}
+            self._channels = {name: bucket for name, bucket in self._channels.items() if not bucket.is_full(now)}
+
+
+def _of_method(calls_per_minute: float, now: float) -> Bucket:
+    """Return a method's bucket: a tenth of a minute's calls at once, so that no minute has over 1.1 times as many."""
+    return Bucket(calls_per_minute / 60, max(1.0, calls_per_minute / 10), now)

@@ -79,9 +79,11 @@ class SlackSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     timeout: Duration = default(Duration(10))
     # calls at one time
     senders: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
-    # Slack takes about one message a second in one channel, and 50 updates a minute in all
+    # Slack takes about one message a second in one channel
     posts_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 0.9
     burst: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    # in all channels "several hundred" messages a minute, and 50 updates; a tenth of them may go at once
+    posts_per_minute: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 240
     updates_per_minute: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 45
     # news that waited longer than this say so
     late_after: Duration = default(Duration(120))

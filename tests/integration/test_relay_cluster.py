@@ -152,7 +152,7 @@ def test_one_message_although_both_deliver_and_one_is_killed(tmp_path: Path, sla
     token.touch(0o600)
     token.write_text(TOKEN)
     settings = {"token_file": str(token), "channel": "#alerts", "api_url": slack.url, "retry_after": 0.05}
-    fast = {"posts_per_second": 100, "updates_per_minute": 6000}
+    fast = {"posts_per_second": 100, "posts_per_minute": 6000, "updates_per_minute": 6000}
     relay = RelayProcess(tmp_path / "relay", listen=f"127.0.0.1:{port}", slack=settings | fast)
     with cluster(tmp_path, relay, port) as alertmanagers:
         prometheus = Prometheus(alertmanagers)

@@ -112,6 +112,7 @@ class Bench:
                 "retry_after": 0.01,
                 "posts_per_second": 500,
                 "burst": 50,
+                "posts_per_minute": 30_000,
                 "updates_per_minute": 30_000,
             },
             vault=vault_settings(vault, folder / "secrets", **waits),

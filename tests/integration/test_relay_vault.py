@@ -42,6 +42,7 @@ def slack_settings(slack: FakeSlack, **more: Any) -> dict[str, Any]:
         "retry_after": 0.02,
         "posts_per_second": 500,
         "burst": 50,
+        "posts_per_minute": 30_000,
         "updates_per_minute": 30_000,
         **more,
     }

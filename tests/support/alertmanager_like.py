@@ -2,13 +2,16 @@
 
 What it does by its source (retry_stage.go, dispatch.go): 5xx and broken connections are tried again after a pause that
 grows, 4xx not before the next flush; a resolved alert leaves the group once its end was delivered; a group without
-firing alerts that was never delivered is never told.
+firing alerts that was never delivered is never told. One that was killed has lost its log of what it sent: it tells a
+group in which something fires again, with what Prometheus repeats of its ends (for 15 minutes).
 """
 
 import http.client
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.support.relay import ZERO
@@ -20,6 +23,8 @@ class Group:
     def __init__(self, key: str, receiver: str = "slack", peers: int = 1) -> None:
         self.key, self.receiver, self.peers = key, receiver, peers
         self.alerts: dict[str, dict[str, Any]] = {}
+        self.ended: dict[str, dict[str, Any]] = {}
+        """Resolved alerts whose end was delivered: Prometheus still tells of them."""
         self.lock = threading.Lock()
         self.dirty = threading.Event()
         self.delivered = True
@@ -30,6 +35,7 @@ class Group:
         """Let an alert fire; one that fired and was resolved begins anew."""
         with self.lock:
             self._clock += 1
+            self.ended.pop(instance, None)
             old = self.alerts.get(instance)
             if old is None or old["status"] == "resolved":
                 labels = {"alertname": self.key, "instance": instance, "severity": severity}
@@ -54,6 +60,22 @@ class Group:
                 self.alerts[instance] = {**alert, "status": "resolved", "endsAt": _moment(self._clock)}
                 self.history.append(f"resolve {instance}")
         self.dirty.set()
+
+    def forget(self) -> None:
+        """Be new to an Alertmanager. An end that it never learns of is for the relay to find (test_relay_reconcile)."""
+        with self.lock:
+            again = any(alert["status"] == "firing" for alert in self.alerts.values())
+            if again:
+                self.alerts, self.ended = {**self.ended, **self.alerts}, {}
+        if again:
+            self.dirty.set()
+
+    def left(self, told: dict[str, dict[str, Any]]) -> None:
+        """Let go what has ended, was told, and has not changed since."""
+        with self.lock:
+            for instance, alert in told.items():
+                if alert["status"] == "resolved" and self.alerts.get(instance) == alert:
+                    self.ended[instance] = self.alerts.pop(instance)
 
     def firing(self) -> set[str]:
         with self.lock:
@@ -85,6 +107,9 @@ class Dispatcher:
         self._port, self._token, self._interval = port, token, interval
         self._groups: list[tuple[Group, threading.Thread]] = []
         self._ended = threading.Event()
+        self._running = threading.Event()
+        self._running.set()
+        self._starts = 0
 
     def add(self, group: Group) -> Group:
         thread = threading.Thread(target=self._deliver, args=(group,), daemon=True)
@@ -97,6 +122,7 @@ class Dispatcher:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        self._running.set()
         for group, thread in self._groups:
             group.dirty.set()
             thread.join(20)
@@ -105,23 +131,31 @@ class Dispatcher:
         """Whether every group has delivered its newest state."""
         return all(not group.dirty.is_set() and group.delivered for group, _ in self._groups)
 
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """Send nothing meanwhile, and not know afterwards what was sent before, what was under way included."""
+        self._running.clear()
+        yield
+        self._starts += 1
+        for group, _ in self._groups:
+            group.forget()
+        self._running.set()
+
     def _deliver(self, group: Group) -> None:
         while not self._ended.is_set():
             group.dirty.wait()
-            group.dirty.clear()
             group.delivered = False
+            group.dirty.clear()
             pause, alerts = self._interval, dict[str, dict[str, Any]]()
             while not self._ended.is_set():
+                self._running.wait()
+                start = self._starts
                 body, alerts = group.body()
-                if not alerts or self._post(group, body):
+                if not alerts or (self._post(group, body) and start == self._starts):
                     break
                 self._ended.wait(pause)
                 pause = min(pause * 1.5, 1.0)
-            with group.lock:
-                for instance, alert in alerts.items():
-                    # only what has not changed since it was told may go
-                    if alert["status"] == "resolved" and group.alerts.get(instance) == alert:
-                        del group.alerts[instance]
+            group.left(alerts)
             group.delivered = True
             self._ended.wait(self._interval)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,13 @@ from exporter.settings import Duration
 from tests.support.fake_slack import TOKEN, FakeSlack
 from tests.support.relay import payload
 
-QUICK: Final = {"retry_after": Duration(0.01), "posts_per_second": 1000.0, "burst": 100, "updates_per_minute": 60_000.0}
+QUICK: Final = {
+    "retry_after": Duration(0.01),
+    "posts_per_second": 1000.0,
+    "burst": 100,
+    "posts_per_minute": 60_000.0,
+    "updates_per_minute": 60_000.0,
+}
 
 
 class Tokens:
@@ -62,10 +69,18 @@ class Bench:
         self._number += 1
         self.queue.store(Arrival(receiver, group, b"", body, self.now)).result(10)
 
-    def make(self, **settings: Any) -> Delivery:
+    def make(self, monotonic: Callable[[], float] = time.monotonic, **settings: Any) -> Delivery:
         known = SlackSettings(**{"channel": "#alerts", "api_url": self.slack.url, **QUICK, **settings})
         caller = Caller(Slack(known.api_url, 1), known, None)
-        return Delivery(self.queue, known, lambda *_: None, source=self.tokens, call=caller, clock=lambda: self.now)
+        return Delivery(
+            self.queue,
+            known,
+            lambda *_: None,
+            source=self.tokens,
+            call=caller,
+            clock=lambda: self.now,
+            monotonic=monotonic,
+        )
 
     def run(self, until: Callable[[], bool] | None = None, **settings: Any) -> Delivery:
         """Run a delivery until a condition holds; without one until nothing waits."""

@@ -57,6 +57,8 @@ class Call(msgspec.Struct):
     arguments: dict[str, Any]
     at: float
     answer: str = ""
+    lost: bool = False
+    """Whether its answer did not arrive, or late, though it was processed."""
 
 
 class FakeSlack:
@@ -73,8 +75,12 @@ class FakeSlack:
         self.faults: list[Fault] = []
         self.fault: Callable[[str, dict[str, Any]], Fault | None] = lambda _method, _arguments: None
         self.posts_per_second: float | None = None
+        """To one channel."""
+        self.limits: dict[str, tuple[int, float]] = {}
+        """Of a method, in all channels: so many calls within any so many seconds; those beyond get 429."""
+        self.clock: Callable[[], float] = time.monotonic
         self.delay = 0.0
-        self._last_post: dict[str, list[float]] = {}
+        self._taken: dict[str, list[float]] = {}
         self._number = 0
         self.released = threading.Event()
         self._host = host
@@ -113,6 +119,15 @@ class FakeSlack:
                         out.append(one)
             return out
 
+    def unexplained(self) -> list[SlackMessage]:
+        """Return copies beyond those that a lost answer is the reason of."""
+        copies = self.copies()
+        with self.lock:
+            lost = Counter(delivery_in(call.arguments) for call in self.calls if call.lost)
+        for one in copies:
+            lost[one.delivery] -= 1
+        return [one for one in copies if lost[one.delivery] < 0]
+
     def fail_next(self, *faults: Fault) -> None:
         """Let the next calls fail so, one after the other."""
         with self.lock:
@@ -146,6 +161,7 @@ class FakeSlack:
             if fault.cut == "before" or fault.error or fault.status != 200 or fault.html:
                 call.answer = fault.error or f"http {fault.status}" if not fault.cut else "cut"
                 return ({"ok": False, "error": fault.error} if fault.error else None), fault
+            call.lost = bool(fault.cut or fault.hang)
             answer = self._answer(method, token, arguments)
             if answer.get("error") == "ratelimited":
                 fault = Fault(status=429, retry_after=1, error="ratelimited")
@@ -159,6 +175,8 @@ class FakeSlack:
             return {"ok": True, "url": "https://example.slack.com/", "team": "Example", "user": "hostwatch"}
         if method not in {"chat.postMessage", "chat.update"}:
             return {"ok": False, "error": "unknown_method"}
+        if method in self.limits and self._are_too_many(method, *self.limits[method]):
+            return {"ok": False, "error": "ratelimited"}
         wanted = str(arguments.get("channel", ""))
         channel = self.channels.get(wanted) or (wanted if wanted in self.messages else None)
         if channel is None or (method == "chat.update" and wanted not in self.messages):
@@ -168,22 +186,18 @@ class FakeSlack:
         return (self._post if method == "chat.postMessage" else self._update)(channel, arguments, token)
 
     def _post(self, channel: str, arguments: dict[str, Any], token: str) -> dict[str, Any]:
-        now = time.monotonic()
-        if self.posts_per_second is not None:
-            recent = [at for at in self._last_post.get(channel, []) if now - at < 10 / self.posts_per_second]
-            if len(recent) >= 14:  # ten seconds' worth and a burst
-                return {"ok": False, "error": "ratelimited"}
-            self._last_post[channel] = [*recent, now]
+        # ten seconds' worth and a burst
+        if self.posts_per_second is not None and self._are_too_many(channel, 14, 10 / self.posts_per_second):
+            return {"ok": False, "error": "ratelimited"}
         thread = arguments.get("thread_ts")
         if thread and not any(one.ts == thread for one in self.messages[channel]):
             return {"ok": False, "error": "thread_not_found"}
         self._number += 1
-        metadata = arguments.get("metadata") or {}
         message = SlackMessage(
             ts=f"{int(time.time())}.{self._number:06d}",
             text=arguments.get("text", ""),
             attachments=arguments.get("attachments") or [],
-            delivery=(metadata.get("event_payload") or {}).get("delivery", ""),
+            delivery=delivery_in(arguments),
             thread=thread,
             broadcast=str(arguments.get("reply_broadcast", "")).lower() in {"true", "1"},
             at=time.time(),
@@ -192,6 +206,15 @@ class FakeSlack:
         self.messages[channel].append(message)
         return {"ok": True, "channel": channel, "ts": message.ts, "message": {"text": message.text}}
 
+    def _are_too_many(self, what: str, calls: int, seconds: float) -> bool:
+        """Count a call, unless so many of its kind were taken within so many seconds before it."""
+        now = self.clock()
+        recent = [at for at in self._taken.get(what, []) if now - at < seconds]
+        if len(recent) < calls:
+            self._taken[what] = [*recent, now]
+            return False
+        return True
+
     def _update(self, channel: str, arguments: dict[str, Any], token: str) -> dict[str, Any]:
         for one in self.messages[channel]:
             if one.ts == arguments.get("ts"):
@@ -199,6 +222,11 @@ class FakeSlack:
                 one.attachments = arguments.get("attachments") or []
                 return {"ok": True, "channel": channel, "ts": one.ts, "text": one.text}
         return {"ok": False, "error": "message_not_found"}
+
+
+def delivery_in(arguments: dict[str, Any]) -> str:
+    """Return the relay's own mark of a message, an empty text where there is none."""
+    return str(((arguments.get("metadata") or {}).get("event_payload") or {}).get("delivery", ""))
 
 
 def fault_in(arguments: dict[str, Any]) -> str:

@@ -15,4 +15,4 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     with FakeSlack(("#alerts", "#fallback", "#team")) as slack:
         one = Bench(tmp_path, slack)
         yield one
-        assert one.queue.close()
+        assert one.queue.close(30)

@@ -48,6 +48,17 @@ def test_what_was_held_at_the_last_look_is_looked_at_again_even_if_its_time_has_
     assert hold.next_in() == 0, "else the worker would sleep for ever with something to do"
 
 
+def test_a_wait_too_short_for_the_clock_to_tell_is_a_wait(hold: Hold, clock: Clock) -> None:
+    for _ in range(3):
+        hold.pace.take_post("#a")
+    while (wait := hold.pace.closed_channels().get("#a", 0.0)) and clock.now + wait > clock.now:
+        clock.now += wait
+    closed = hold.closed([])
+    assert closed is not None
+    assert list(closed.channels) == ["#a"]
+    assert hold.next_in() == 0, "else the worker would sleep for ever with something to do"
+
+
 def test_an_episode_that_failed_waits_while_others_go(hold: Hold, clock: Clock) -> None:
     hold.fail(7)
     hold.succeed(8)
@@ -79,10 +90,28 @@ def test_a_paused_method_and_a_channel_that_is_asked_too_fast_are_closed(hold: H
     closed = hold.closed([])
     assert closed is not None
     assert closed.posts
+    assert not closed.updates
     clock.now += 31
     closed = hold.closed([])
     assert closed is not None
     assert (closed.posts, list(closed.channels)) == (False, [])
+
+
+def test_a_method_that_is_called_too_fast_is_closed_and_the_other_is_not(clock: Clock) -> None:
+    hold = Hold(SlackSettings(posts_per_minute=60, updates_per_minute=30), clock)
+    for number in range(6):
+        hold.pace.take_post(f"#c{number}")
+    closed = hold.closed([])
+    assert closed is not None
+    assert (closed.posts, closed.updates, list(closed.channels)) == (True, False, [])
+    assert hold.next_in() == 1
+    for _ in range(3):
+        hold.pace.take_update()
+    clock.now += 1
+    closed = hold.closed([])
+    assert closed is not None
+    assert (closed.posts, closed.updates) == (False, True)
+    assert hold.next_in() == 1
 
 
 @pytest.mark.parametrize(("tries", "longest"), [(1, 1), (2, 2), (5, 16), (7, 60), (1000, 60)])
