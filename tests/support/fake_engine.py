@@ -1,6 +1,7 @@
 """A Docker Engine as far as its API tells of containers: answers from memory, and falls ill where a test wants it."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import socket
@@ -15,6 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 
 NEVER = "0001-01-01T00:00:00Z"
 Handler = Callable[[socket.socket], None]
+
+
+@functools.cache  # a container is found by its id among thousands
+def digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass
@@ -40,11 +46,11 @@ class FakeContainer:
 
     @property
     def id(self) -> str:
-        return hashlib.sha256(self.name.encode()).hexdigest()
+        return digest_of(self.name)
 
     @property
     def image_id(self) -> str:
-        return "sha256:" + hashlib.sha256(self.image.encode()).hexdigest()
+        return "sha256:" + digest_of(self.image)
 
     def listed(self) -> dict[str, Any]:
         return {
@@ -121,6 +127,16 @@ def closing(data: bytes = b"") -> Handler:
     def handle(peer: socket.socket) -> None:
         peer.sendall(data)
         peer.shutdown(socket.SHUT_RDWR)
+
+    return handle
+
+
+def later(seconds: float, data: bytes) -> Handler:
+    """Return a handler that takes its time, and writes this."""
+
+    def handle(peer: socket.socket) -> None:
+        time.sleep(seconds)
+        peer.sendall(data)
 
     return handle
 

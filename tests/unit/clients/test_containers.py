@@ -1,5 +1,6 @@
 """Containers of an engine: few questions, right answers, one that the engine hangs on costs no other."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support.fake_engine import (
     closing,
     every_state,
     failure,
+    later,
     recorded,
     saying,
     silent,
@@ -135,8 +137,6 @@ def test_container_that_goes_between_list_and_inspect_has_no_rows(fake: FakeEngi
 
 def test_state_is_the_newer_one_of_list_and_inspect(fake: FakeEngine, containers: Containers) -> None:
     ended = FakeContainer("web", state="exited", exit_code=5)
-    import json
-
     body = json.dumps(ended.inspected()).encode()
     fake.ill[f"/containers/{ended.id}"] = saying(whole(body))  # the list still says running
     assert read(containers)["web"].state == "exited"
@@ -173,6 +173,19 @@ def test_container_that_the_engine_hangs_on_costs_no_other(
     fake.ill.clear()
     clock.now += Containers.RETRY_SECONDS
     assert read(containers)["quiet"].detail is not None
+
+
+def test_question_that_comes_late_has_time_for_its_answer(
+    fake: FakeEngine, containers: Containers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An engine that answers each question in time has none marked as hanging because the scrape's time was over."""
+    monkeypatch.setattr(Containers, "INSPECT_SECONDS", 0.05)
+    for one in fake.containers:
+        fake.ill[f"/containers/{one.id}"] = later(0.04, whole(json.dumps(one.inspected()).encode()))
+    for _ in fake.containers:
+        found = read(containers)
+    assert all(one.detail is not None for one in found.values())
+    assert not caplog.records
 
 
 def test_engine_that_ends_between_two_questions_leaves_the_list(fake: FakeEngine, containers: Containers) -> None:
