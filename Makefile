@@ -106,4 +106,4 @@ test-packages:
 	@sh tests/support/python_image.sh .local/machines || [ $$? -eq 3 ]
 
 bench-packages:
-	@sh stack/apt.sh prometheus-node-exporter prometheus-process-exporter
+	@sh stack/apt.sh prometheus-node-exporter prometheus-process-exporter prometheus-blackbox-exporter

@@ -40,6 +40,9 @@ PEER_D: Final = "peer_d"
 OURS_QUIET: Final = "ours_quiet"
 OURS_SAMPLED: Final = "ours_sampled"
 OURS_WATCHING: Final = "ours_watching"
+# everything on, and the three daemons that together do the same: see bench/everything.py
+OURS_EVERYTHING: Final = "ours_everything"
+THREE: Final = "three"
 OURS_T_LOCKED: Final = "ours_t_locked"
 OURS_D_LOCKED: Final = "ours_d_locked"
 # the cost of further samples: a difference between two networks, see bench/devices.py
@@ -119,11 +122,11 @@ class Sides:
         argv = (*self._ours, "--config", str(self._settings(OURS_SAMPLED, ["process_groups"])))
         return Contestant(OURS_SAMPLED, "hostwatch, of timers only the sampler", argv, TEN)
 
-    def watching(self, settings: str) -> Contestant:
+    def watching(self, settings: str, key: str = OURS_WATCHING) -> Contestant:
         """Return ours with its defaults and these settings."""
-        path = self._folder / f"{OURS_WATCHING}.yml"
+        path = self._folder / f"{key}.yml"
         path.write_text(settings)
-        return Contestant(OURS_WATCHING, "hostwatch, watching", (*self._ours, "--config", str(path)), TEN)
+        return Contestant(key, "hostwatch, watching", (*self._ours, "--config", str(path)), TEN)
 
     def theirs(self, key: str, what: str, collectors: Collectors | None, *flags: str) -> Contestant:
         """Return node_exporter with a set of collectors, or with its defaults."""

@@ -27,6 +27,7 @@ class Plan:
     device_scrapes: int
     process_blocks: int
     process_scans: int
+    everything_scrapes: int
     load_connections: int = 64
 
 
@@ -48,6 +49,7 @@ FULL: Final = Plan(
     device_scrapes=100,
     process_blocks=5,
     process_scans=5,
+    everything_scrapes=20,
 )
 QUICK: Final = Plan(
     name="quick",
@@ -67,4 +69,5 @@ QUICK: Final = Plan(
     device_scrapes=15,
     process_blocks=1,
     process_scans=1,
+    everything_scrapes=2,
 )

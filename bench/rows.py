@@ -8,6 +8,7 @@ from bench.goals import Goal
 from bench.peers import (
     OURS_D,
     OURS_D_LOCKED,
+    OURS_EVERYTHING,
     OURS_MORE,
     OURS_MORE_NETCLASS,
     OURS_QUIET,
@@ -22,6 +23,7 @@ from bench.peers import (
     PEER_T,
     PEER_T10,
     PEER_T10_STRICT,
+    THREE,
 )
 from bench.process_scan import CASES
 from bench.summary import Record, Summary, mean, median, ratio
@@ -62,6 +64,7 @@ DEFAULTS: Final = Pair("D", OURS_D, PEER_D)
 OURS_ALONE: Final = Pair("D", OURS_D, None)
 QUIET: Final = Pair("D, no timers", OURS_QUIET, PEER_D)
 WATCHING: Final = Pair("20 probes, 500 processes", OURS_WATCHING, None)
+EVERYTHING: Final = Pair("20 probes, 500 processes", OURS_EVERYTHING, THREE)
 LOCKED: Final = Pair("D, locked / open", OURS_D_LOCKED, OURS_D)
 LOCKED_T: Final = Pair("T, locked / open", OURS_T_LOCKED, OURS_T)
 MORE: Final = Pair("T10", OURS_MORE, PEER_MORE)
@@ -166,6 +169,13 @@ MEASURES: Final = (
     ),
     Measure("rss_idle", "resident memory, before scrapes", KIBIBYTES, _WITH_LOCKS, _MEMORY),
     Measure("rss", "resident memory, after scrapes", KIBIBYTES, _WITH_LOCKS, _MEMORY),
+    Measure(
+        "rss_everything",
+        "resident memory, everything on",
+        KIBIBYTES,
+        (EVERYTHING,),
+        {EVERYTHING.name: Goal(0.8, 0.7, subject=PROBES)},
+    ),
     Measure("pss", "proportional memory, after scrapes", KIBIBYTES, _TWO, _NONE),
     Measure("cold_start", "cold start, exec to first page", MILLISECONDS, _TWO, _NONE),
     Measure("load_rate", "64 scrapers: good answers", RATE, _TWO, {"T": Goal(5, at_least=True, subject=SKELETON)}),

@@ -12,6 +12,7 @@ from typing import Final
 from bench import locks, page, peers
 from bench.cold import measure_cold
 from bench.devices import measure_devices
+from bench.everything import measure_everything
 from bench.machine import Machine, read_busy_seconds, read_machine
 from bench.measure import (
     Step,
@@ -62,6 +63,7 @@ def steps_of(plan: Plan) -> int:
         + (plan.cold_starts + 1) * len(_MAIN)
         + plan.device_blocks * 8
         + len(CASES)
+        + plan.process_blocks
     )
 
 
@@ -79,6 +81,7 @@ def run(hostwatch: Path, plan: Plan, step: Step) -> Outcome:
         measure_watching(sides, folder, plan, record, step)
         measure_devices(sides, folder, plan, record, step)
         measure_process_scans(folder, plan, record, step)
+        measure_everything(sides, folder, plan, record, step)
     return Outcome(machine, plan, record, notes)
 
 

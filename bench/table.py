@@ -28,6 +28,10 @@ LEGEND: Final = (
         "of both the rows are made too, of process-exporter also served. Our scans are those of an interval of 10 s."
     ),
     (
+        "Resident memory, everything on: in the node_exporter column is the sum of node_exporter, blackbox_exporter "
+        "(the same probes, made at each scrape) and process-exporter (a group per name)."
+    ),
+    (
         "Figures are medians of interleaved blocks with lowest and highest; "
         "a ratio is the median of the blocks' ratios; idle CPU is the mean."
     ),

@@ -34,7 +34,7 @@ def measure_watching(sides: Sides, folder: Path, plan: Plan, record: Record, ste
     """Leave ours alone with all that it does by itself: CPU per second. Raises BenchError when it does not start."""
     with contextlib.ExitStack() as stack:
         asked = start(stack, sides.quiet(), folder)
-        stack.enter_context(_sleepers(PROCESSES))
+        stack.enter_context(sleepers(PROCESSES))
         target = start(stack, sides.watching(settings(asked.server.port)), folder)
         time.sleep(plan.settle_seconds)
         for _ in range(plan.idle_blocks):
@@ -46,7 +46,7 @@ def measure_watching(sides: Sides, folder: Path, plan: Plan, record: Record, ste
 
 
 @contextlib.contextmanager
-def _sleepers(wanted: int) -> Iterator[None]:
+def sleepers(wanted: int) -> Iterator[None]:
     """Fill the machine up to so many processes."""
     there = sum(name.isdigit() for name in os.listdir("/proc"))  # noqa: PTH208 -- names only
     made: list[subprocess.Popen[bytes]] = []
