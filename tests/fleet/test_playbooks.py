@@ -202,6 +202,24 @@ def test_tag_monitoring_is_a_dry_run_on_a_machine_without_prometheus_and_takes_p
 
 
 @pytest.mark.slow
+def test_tokens_of_the_relay_are_in_no_output_however_much_is_told(here: Here) -> None:
+    secrets = {
+        "hostwatch_relay_token": "canary-bearer-5d01c2e8",
+        "hostwatch_relay_slack_token": "xoxb-canary-93b7aa41",
+        "hostwatch_relay_vault_role_id": "canary-role-7c20be96",
+        "hostwatch_relay_vault_secret_id": "canary-secret-b1f4d870",
+    }
+    done = here.play("deploy-monitoring.yml", "--check", "-vvv", "--diff", groups={"prometheus": {"m1": {}}}, **secrets)
+    assert done.returncode == 0, done.stdout[-3000:]
+    said = tasks(done.stdout)
+    # each was written, Alertmanager's copy of the first included
+    assert said["Write tokens"].count("changed: [m1] => (item=") == len(secrets)
+    assert said["Write what opens locks"].count("changed: [m1] => (item=") == 1
+    text = done.stdout + done.stderr
+    assert [name for name, secret in secrets.items() if secret in text] == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("playbook", ["deploy-exporter.yml", "remove-exporter.yml"])
 def test_folder_that_others_may_share_is_refused_by_name(here: Here, playbook: str) -> None:
     shared = str(here.folder / "opt")

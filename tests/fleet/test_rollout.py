@@ -52,6 +52,8 @@ class World:
         ping = playbooks.ping_seconds()
         self.first = playbooks.roll_out().good()
         self.pings = (ping, playbooks.ping_seconds())
+        # Alertmanager keeps them for days
+        self.silenced = playbooks.silences("expired")
         found = VERSION.search((playbooks.tree / "exporter/__init__.py").read_text())
         assert found
         self.version = found[1]
@@ -107,6 +109,8 @@ def test_first_run_installs_verifies_and_registers(world: World) -> None:
     assert {(row["instance"], row["environment"]) for row in rows} >= wanted
     assert {world.playbooks.version(name) for name in world.fleet.hosts} == {world.version}
     assert world.playbooks.silences() == []
+    # while each was worked on, its alerts alone were silent; the dry run before silenced nobody
+    assert world.silenced == [f'instance="{name}"' for name in sorted(world.fleet.hosts)]
     for name in world.fleet.hosts:
         assert world.command(name) == "/opt/hostwatch/current/bin/hostwatch"
         # as anybody, where root's files are for root alone, too
@@ -234,6 +238,7 @@ def test_cut_connection_is_undone_by_the_machine_itself(world: World) -> None:
             wait_until(
                 lambda: "true" in machine.exec("sh", "-c", 'grep -o "activated.: true" /run/hostwatch-deploy/* || true')
             )
+            assert world.playbooks.silences() == ['instance="h1"']
             machine.exec("sh", "-c", "systemctl stop ssh; pkill -KILL sshd || true")
             text, _ = process.communicate(timeout=300)
         except BaseException:

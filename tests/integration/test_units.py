@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("root", "docker-engine", "flee
 
 EXPORTER, RELAY, EVERYTHING = "hostwatch-exporter", "hostwatch-relay", "hostwatch-everything"
 PORTS = {EXPORTER: 10101, RELAY: 10102, EVERYTHING: 10103}
+# with the profile that the goal has no room for; it need not run
+WITH_CLOCK = "hostwatch-with-clock"
 # what the others are compared with: root's, and as free as root is
 FREE, FREE_PORT = "free", 10104
 BACK_SECONDS = 5.0
@@ -78,6 +80,7 @@ def unit_texts() -> dict[str, str]:
         EXPORTER: unit_templates.exporter(config_file=settings[EXPORTER]),
         RELAY: unit_templates.relay(config_file=settings[RELAY], credentials=secrets),
         EVERYTHING: unit_templates.exporter(config_file=settings[EVERYTHING], **profiles),
+        WITH_CLOCK: unit_templates.exporter(config_file=settings[EVERYTHING], **profiles, clock=True),
         FREE: f"""[Service]
             ExecStart={installed.COMMAND} serve --listen 0.0.0.0:{FREE_PORT} --config {settings[EVERYTHING]}
             """,
@@ -163,11 +166,11 @@ def failing(service: Service) -> set[str]:
 
 
 def test_systemd_finds_nothing_to_say_about_the_units(host: Installed) -> None:
-    files = [f"/etc/systemd/system/{name}.service" for name in PORTS]
+    files = [f"/etc/systemd/system/{name}.service" for name in (*PORTS, WITH_CLOCK)]
     assert host.machine.exec("sh", "-c", f"systemd-analyze verify {' '.join(files)} 2>&1") == ""
 
 
-@pytest.mark.parametrize(("name", "limit"), [(EXPORTER, 1.5), (RELAY, 1.5), (EVERYTHING, 2.1)])
+@pytest.mark.parametrize(("name", "limit"), [(EXPORTER, 1.5), (RELAY, 1.5), (EVERYTHING, 2.1), (WITH_CLOCK, 2.4)])
 def test_exposure(host: Installed, name: str, limit: float) -> None:
     told = host.machine.exec("systemd-analyze", "security", "--no-pager", f"{name}.service")
     level = re.search(r"Overall exposure level for .*: ([0-9.]+)", told)

@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.support.fleet_machines import MONITOR, ROOT, FleetMachines
 
@@ -162,11 +162,17 @@ class Playbooks:
         with urllib.request.urlopen(url, timeout=20) as answer:
             return [row["metric"] for row in json.load(answer)["data"]["result"]]
 
-    def silences(self) -> list[str]:
-        """Return the instances that are silenced now."""
+    def silences(self, state: str = "active") -> list[str]:
+        """Return what is silenced now, or was (`expired`), in order: the matchers of each, such as `instance="h1"`."""
         with urllib.request.urlopen(f"{self.fleet.alertmanager_url}/api/v2/silences", timeout=20) as answer:
-            active = [one for one in json.load(answer) if one["status"]["state"] == "active"]
-        return [matcher["value"] for one in active for matcher in one["matchers"]]
+            found = [one["matchers"] for one in json.load(answer) if one["status"]["state"] == state]
+        return sorted(",".join(_matcher(matcher) for matcher in matchers) for matchers in found)
+
+
+def _matcher(matcher: Mapping[str, Any]) -> str:
+    """Return an Alertmanager's matcher as its web page shows it."""
+    operator = ("=" if matcher["isEqual"] else "!") + ("~" if matcher["isRegex"] else "" if matcher["isEqual"] else "=")
+    return f'{matcher["name"]}{operator}"{matcher["value"]}"'
 
 
 def wait_until(what: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
