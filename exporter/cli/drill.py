@@ -3,17 +3,17 @@
 import json
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from exporter.cli.common import USAGE_ERROR, fail
+from exporter.cli.common import fail
 from exporter.cli.drill_admission import REFUSED, admitted, ask, possible, take_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from exporter.drills.drill import Show
     from exporter.drills.fault import Fault
@@ -23,7 +23,30 @@ if TYPE_CHECKING:
 UNDO_FAILED = 4
 
 
-@click.group()
+class Drills(click.Group):
+    """A group whose wrong calls end with 3, as whatever is refused: 2 says that an alert came late."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401 -- click's own
+        """Read the options of the group."""
+        with _refused():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own
+        """Read what the command gets, and run it."""
+        with _refused():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _refused() -> "Iterator[None]":
+    try:
+        yield
+    except click.UsageError as err:
+        err.exit_code = REFUSED  # type: ignore[misc]  # click reads it of the instance
+        raise
+
+
+@click.group(cls=Drills)
 @click.option("--prometheus", metavar="URL", help="[default: http://127.0.0.1:9090]", envvar="HOSTWATCH_PROMETHEUS")
 @click.option("--alertmanager", metavar="URL", help="[default: http://127.0.0.1:9093]")
 @click.option("--relay", metavar="URL", help="[default: http://127.0.0.1:10102]")
@@ -43,8 +66,8 @@ def drill(context: click.Context, /, **given: Any) -> None:  # noqa: ANN401 -- o
     included, the fault is undone within a second.
 
     \b
-    Exit code 0: proven. 1: an alert never came. 2: it came late. 3: refused.
-    4: something could not be undone.
+    Exit code 0: proven. 1: an alert never came. 2: it came late. 3: refused, or
+    a wrong call. 4: something could not be undone.
 
     \b
     Examples:
@@ -128,7 +151,7 @@ def run(
       hostwatch drill run --all --below --yes
     """
     if everything == bool(names):
-        fail("expected either names, as `hostwatch drill list` shows them, or --all", USAGE_ERROR)
+        fail("expected either names, as `hostwatch drill list` shows them, or --all", REFUSED)
     from exporter.drills.faults import FAULTS
     from exporter.drills.timeline import exit_code
 
@@ -208,7 +231,7 @@ def report(given: dict[str, Any], html_file: str | None, *, as_json: bool) -> No
         try:
             Path(html_file).write_text(reports.page(found, alerts, OUT_OF_REACH))
         except OSError as err:
-            fail(f"{html_file}: {err.strerror}", 1)
+            fail(f"{html_file}: {err.strerror}", REFUSED)
     if as_json:
         proven = results.proofs(found)
         missing = results.unproven(alerts, proven)
@@ -240,7 +263,7 @@ def _faults(names: "Sequence[str]") -> "list[Fault]":
 
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
-        fail(f"{', '.join(unknown)}: no such drill; `hostwatch drill list` shows them", USAGE_ERROR)
+        fail(f"{', '.join(unknown)}: no such drill; `hostwatch drill list` shows them", REFUSED)
     return [BY_NAME[name]() for name in dict.fromkeys(names)]
 
 

@@ -19,6 +19,8 @@ _START_SECONDS: Final = 90.0
 # what comes later than this is not late, it is missed
 _PATIENCE: Final = 60.0
 _FACTOR: Final = 1.5
+# the share of the threshold that a drill below it has to reach, or it proves nothing
+_NEAR: Final = 0.7
 # the longest that all of a run may take; a lifeline undoes it then
 MAX_SECONDS: Final = 6 * 3600.0
 
@@ -31,7 +33,7 @@ class Drill:
         self.phase: Phase = "setting up"
         self._began = time.time()
         self.result = Result(fault.name, __version__, self._began, site.mode, strength)
-        self.scene = Scene(fault.name, site, book)
+        self.scene = Scene(fault.name, site, book, strength)
         self._silence = Silence()
         real = [(alert, one) for alert in fault.alerts for one in site.local_instances] if fault.whole_host else []
         others = [(alert, one) for alert in fault.prometheus_feels for one in site.prometheus_instances]
@@ -48,7 +50,7 @@ class Drill:
             self.scene.rows(*rows, name="off")
         self.fault.stage(self.scene)
         for one in self.fault.expected(self.scene):
-            budget = self.site.budget(one.alert, one.labels, one.job, self.fault.lag)
+            budget = self.site.budget(one.alert, one.labels, one.job, self.fault.delay(self.site))
             self.result.ways.append(make_way(one, budget))
         self.phase = "waiting to be watched"
 
@@ -63,6 +65,10 @@ class Drill:
             self._silence.bear(err)  # the next look may have an answer
         else:
             self._silence.end()
+
+    def cut(self) -> None:
+        """Kill all that it started, and wait for nothing; `end` undoes the rest."""
+        self.scene.kill_all()
 
     def end(self, verdict: Literal["refused", ""] = "", reason: str = "") -> None:
         """Clear up, and say what came of it. May be called again."""
@@ -96,23 +102,29 @@ class Drill:
 
     def _follow_up(self, view: View) -> None:
         ways = self.result.ways
+        for way in ways:
+            see_up(way, view, self.site.mode)
+        if self.result.is_negative:
+            self._follow_below(view)
+            return
         if any("crossed" not in way.moments for way in ways) and sites.holds(
             self.site.options, self.fault.crossed(self.scene)
         ):
             for way in ways:
                 way.moments.setdefault("crossed", view.at)
-        for way in ways:
-            see_up(way, view, self.site.mode)
         limit = max(way.limits["told"] for way in ways)
         passed = view.at - self.result.injected
-        if self.result.is_negative:
-            # a little longer than an alert would have needed
-            if any("firing" in way.moments for way in ways) or passed > max(w.limits["firing"] for w in ways):
-                self.end()
-            return
         if all("told" in way.moments for way in ways):
             self.mend()
         elif passed > limit * _FACTOR + _PATIENCE:
+            self.end()
+
+    def _follow_below(self, view: View) -> None:
+        """Look that the metric comes near its threshold, and no alert: a little longer than one would have needed."""
+        ways, passed = self.result.ways, view.at - self.result.injected
+        if not self.result.near and sites.holds(self.site.options, self.fault.level(self.scene, _NEAR)):
+            self.result.near = view.at
+        if any("firing" in way.moments for way in ways) or passed > max(way.limits["firing"] for way in ways):
             self.end()
 
     def mend(self) -> None:
@@ -144,13 +156,14 @@ class Drill:
         if missing:
             return f"never came: {', '.join(missing)}"
         if self.result.is_negative and self.result.verdict == "missed":
-            return "an alert fired below the threshold"
+            fired = any("firing" in way.moments for way in self.result.ways)
+            return "an alert fired below the threshold" if fired else "the metric never came near its threshold"
         return ""
 
 
 def longest(fault: Fault, site: Site) -> float:
     """Return how many seconds a drill may take at most, each of its phases as late as it may be. Raises SiteError."""
-    budgets = [site.budget(alert, {}, fault.job, fault.lag) for alert in fault.alerts]
+    budgets = [site.budget(alert, {}, fault.job, fault.delay(site)) for alert in fault.alerts]
     wait, up, down = (max(one.of(hop) for one in budgets) for hop in ("crossed", "told", "resolution told"))
     return _START_SECONDS + wait + (up + down) * _FACTOR + 2 * _PATIENCE
 

@@ -97,7 +97,8 @@ class Run:
                 self._heed(preflight.short_of_memory())
             else:
                 silence.end()
-                self._heed(preflight.aborts(self._site, view, self._before))
+                tasks = sum(one.fault.tasks for one in self._drills)
+                self._heed(preflight.aborts(self._site, view, self._before, tasks))
                 self._begin(waiting, book)
                 self._move(view)
             time.sleep(self._pause)
@@ -148,6 +149,8 @@ class Run:
     def _stop(self, reason: str, waiting: Sequence[Fault] = ()) -> None:
         for number in _SIGNALS:  # the undoing must not be disturbed
             signal.signal(number, signal.SIG_IGN)
+        for drill in self._drills:  # the load of one must not hold up the undoing of another
+            drill.cut()
         for drill in list(self._drills):
             drill.end("refused", reason)
             self._finish(drill)

@@ -34,9 +34,15 @@ class Fault:
     alone: ClassVar[bool] = False
     """Whether other drills would feel it: none runs beside it."""
     has_threshold: ClassVar[bool] = False
-    """Whether it can be drawn to 0.8 of the threshold, where no alert may come."""
+    """Whether it can be drawn to 0.8 of the threshold, where no alert may come; `level` says how near it came."""
+    tasks: ClassVar[int] = 1
+    """Tasks that it keeps running or waiting at most, as the load average counts them."""
     may_end: ClassVar[frozenset[str]] = frozenset()
     """Processes of the scene whose end is the fault, or follows from it."""
+
+    def delay(self, site: Site) -> float:  # noqa: ARG002 -- of those that wait for a scrape as well
+        """Return the seconds that the fault itself needs until it shows."""
+        return self.lag
 
     def missing(self, site: Site) -> list[str]:  # noqa: ARG002 -- of those that need something
         """Return what this machine lacks for it, each with what to do."""
@@ -64,6 +70,10 @@ class Fault:
 
     def crossed(self, scene: Scene) -> str:
         """Return a query that has an answer once the metric shows the fault."""
+        return self.level(scene, 1)
+
+    def level(self, scene: Scene, share: float) -> str:
+        """Return a query that has an answer once the metric is above this share of its threshold."""
         raise NotImplementedError
 
     def recover(self, scene: Scene) -> None:

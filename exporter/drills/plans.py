@@ -23,7 +23,7 @@ def text(fault: Fault, site: Site) -> str:
     ]
     for alert in fault.alerts:
         try:
-            budget = site.budget(alert, {}, fault.job, fault.lag)
+            budget = site.budget(alert, {}, fault.job, fault.delay(site))
         except SiteError as err:
             lines.append(f"  alert    {alert}: {err}")
             continue

@@ -29,9 +29,12 @@ def remote(site: Site) -> list[str]:
 
 
 def production(site: Site) -> list[str]:
-    """Refuse a machine that is labelled as production."""
+    """Refuse a machine, or a Prometheus, that is labelled as production."""
     found = {value for labels in site.labels for value in labels.values() if value.lower() in _PRODUCTION}
-    return [f"this machine's target is labelled {', '.join(sorted(found))}: no drills in production"] if found else []
+    if not found:
+        return []
+    labels = ", ".join(sorted(found))
+    return [f"this machine's target, or its Prometheus, is labelled {labels}: no drills in production"]
 
 
 def unfinished(site: Site) -> list[str]:
@@ -78,12 +81,19 @@ def headroom(site: Site) -> list[str]:
     return out
 
 
-def aborts(site: Site, view: View, before: frozenset[str]) -> list[str]:
-    """Return why drills that run must end at once: another critical alert, or a machine that is short of memory."""
+def aborts(site: Site, view: View, before: frozenset[str], tasks: int) -> list[str]:
+    """Return why drills that run must end at once: another critical alert, a machine short of memory or of CPU.
+
+    `tasks` are those that the drills themselves keep running; `before` are alerts that fired when they began.
+    """
     ignored = {"Watchdog", *site.options.ignored_alerts, *before}
     critical = [one for one in view.alerts if one.labels.get("severity") == "critical" and one.state == "firing"]
     names = {one.labels.get("alertname", "") for one in critical if one.labels.get("drill") != "true"} - ignored
     out = [f"{', '.join(sorted(names))} fires, and is no drill"] if names else []
+    # twice of what a drill may begin with: the load average remembers drills that have ended
+    load, limit = os.getloadavg()[0], 2 * site.options.max_load * (os.cpu_count() or 1) + tasks
+    if load > limit:
+        out.append(f"the load is {load:.0f}, over {limit:.0f}; --max-load allows more")
     return [*out, *short_of_memory()]
 
 

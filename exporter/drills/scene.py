@@ -37,8 +37,8 @@ class SceneError(Exception):
 class Scene:
     """The stage of one drill. What is put up is in the ledger before it is there."""
 
-    def __init__(self, name: str, site: Site, book: ledger.Ledger) -> None:
-        self.name, self.site = name, site
+    def __init__(self, name: str, site: Site, book: ledger.Ledger, strength: float = 1.0) -> None:
+        self.name, self.site, self.strength = name, site, strength
         self.token = secrets.token_hex(3)
         self.instance = f"drill-{name}-{self.token}"
         self.folder = site.options.state / self.instance
@@ -96,6 +96,13 @@ class Scene:
                 child.wait(_GONE_SECONDS)
             except subprocess.TimeoutExpired as err:
                 raise SceneError(f"{name} (process {child.pid}) does not end") from err
+
+    def kill_all(self) -> "list[subprocess.Popen[bytes]]":
+        """Kill all that was started and still runs, and return it; waits for nothing."""
+        running = [child for child in self._started if child.poll() is None]
+        for child in running:
+            _kill_group(child)
+        return running
 
     def run(self, command: Sequence[str], seconds: float = 30.0) -> str:
         """Run a program to its end and return what it printed. Raises SceneError with what it said."""
@@ -193,9 +200,7 @@ class Scene:
 
     def clear(self) -> list[str]:
         """Undo all of it. Returns what stayed. May be called again; blocks for some seconds at most."""
-        running = [child for child in self._started if child.poll() is None]
-        for child in running:
-            _kill_group(child)
+        running = self.kill_all()
         faults = undo.undo(self._entries)
         deadline = time.monotonic() + _GONE_SECONDS
         return [*faults, *(fault for child in running if (fault := _wait(child, deadline)))]

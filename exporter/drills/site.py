@@ -112,7 +112,7 @@ class Site(msgspec.Struct, frozen=True):
     prometheus_instances: tuple[str, ...]
     """What Prometheus calls itself."""
     labels: tuple[Mapping[str, str], ...]
-    """Labels of this machine's targets."""
+    """Labels of this machine's targets, and those that Prometheus gives to all that it tells others."""
 
     def budget(self, alert: str, labels: Mapping[str, str], job: str, lag: float) -> budget.Budget:
         """Return how long each hop of an alert may take.
@@ -173,7 +173,7 @@ def look(options: Options) -> Site:
         configuration=status.configuration,
         local_instances=tuple(sorted({one.labels.get("instance", "") for one in mine})),
         prometheus_instances=tuple(sorted({one.labels.get("instance", "") for one in itself})),
-        labels=tuple(one.labels for one in mine),
+        labels=(*(one.labels for one in mine), _external_labels(config)),
     )
 
 
@@ -237,6 +237,11 @@ def _relay(options: Options, path: str, kind: type[T]) -> T:
     except (GetError, msgspec.DecodeError) as err:
         raise SiteError(f"relay at {options.relay}: {err}; --relay says where it is") from err
     raise SiteError(f"relay at {options.relay}: HTTP status {answer.status}; --relay says where it is")
+
+
+def _external_labels(config: Mapping[str, Any]) -> dict[str, str]:
+    found = (config.get("global") or {}).get("external_labels") or {}
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def _scrapes(config: Mapping[str, Any]) -> dict[str, float]:

@@ -56,6 +56,8 @@ class Result(msgspec.Struct):
     injected: float = 0.0
     recovered: float = 0.0
     ended: float = 0.0
+    near: float = 0.0
+    """When a drill below the threshold saw the metric near it; 0 when it never did."""
     verdict: Verdict = "refused"
     reason: str = ""
     ways: list[Way] = msgspec.field(default_factory=list)
@@ -109,7 +111,7 @@ def verdict_of(result: Result) -> Verdict:
     """Return what the moments prove: everything reached, and in time."""
     ways = result.ways
     if result.is_negative:
-        return "missed" if any("firing" in way.moments for way in ways) else "proven"
+        return "missed" if not result.near or any("firing" in way.moments for way in ways) else "proven"
     if any(hop not in way.moments for way in ways for hop in HOPS):
         return "missed"
     return "late" if late_hops(result) else "proven"

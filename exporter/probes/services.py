@@ -60,7 +60,8 @@ EXPIRY: Final = Family(
 COVERAGE: Final = Family(
     "host_service_certificate_coverage_info",
     "gauge",
-    "1; which certificates were seen: the server's own (leaf) or all that it sent (chain, since Python 3.13).",
+    "1; which certificates were seen: chain, of a good one up to its root, else all that the server sent; or leaf, the "
+    "server's own, where this Python shows no more.",
     ("check", "kind", "covers"),
 )
 STATUS_CODE: Final = Family(

@@ -21,6 +21,12 @@ UP: Final = Family(
     "absent while it could not be asked.",
     ("api",),
 )
+POSSIBLE: Final = Family(
+    "host_api_check_possible",
+    "gauge",
+    "1 where the last poll could ask, 0 where it could not: that says nothing about the API.",
+    ("api",),
+)
 INSTANCES: Final = Family("host_api_instances", "gauge", "Instances that the API lists.", ("api",))
 SERVICE_INSTANCES: Final = Family(
     "host_api_service_instances",
@@ -55,6 +61,7 @@ class ServicesApis:
     name: ClassVar[str] = "services_api"
     families: ClassVar[tuple[Family, ...]] = (
         UP,
+        POSSIBLE,
         INSTANCES,
         SERVICE_INSTANCES,
         CPU,
@@ -108,6 +115,7 @@ def lines_of(api: Watched) -> Lines:
     listed = None if poll is None else len(instances) + len(poll.broken) + poll.left_out
     return (
         _line(UP, labels, None if api.up is None else int(api.up)),
+        _line(POSSIBLE, labels, int(api.up is not None)),
         _line(INSTANCES, labels, listed),
         _service_lines(api),
         *_instance_lines(labels[0], instances),

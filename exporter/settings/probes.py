@@ -24,6 +24,8 @@ MAX_TARGETS = 1000
 # sequence numbers have 16 bits, and none may come again while its packet can still be answered
 MAX_PACKETS_PER_SECOND = 1000
 MAX_TIMEOUT = Duration(60)
+# PingUnreachable takes rates over two minutes: a rate needs two samples between which a round has ended
+MAX_INTERVAL = Duration(60)
 
 
 def _refuse_repeated(key: str, names: Iterable[str]) -> None:
@@ -59,7 +61,7 @@ class PingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     targets: tuple[Host | PingTarget, ...] = ("127.0.0.1",)
     """Hosts to ping: addresses, names, or mappings of address, name and family."""
     interval: Duration = default(Duration(15))
-    """From one round to the next, 1s to 1h."""
+    """From one round to the next, 1s to 1m: alerts look back over two minutes."""
     count: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
     """Packets to each target in a round."""
     packet_interval: Duration = default(Duration(1))
@@ -72,8 +74,8 @@ class PingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def __post_init__(self) -> None:
         """Refuse rounds that would run into each other, and more packets than sequence numbers."""
         above_zero(self, "packet_interval", "timeout")
-        if not 1 <= self.interval <= 3600:
-            raise ValueError(f"interval: expected 1s to 1h, got {self.interval}")
+        if not 1 <= self.interval <= MAX_INTERVAL:
+            raise ValueError(f"interval: expected 1s to 1m, got {self.interval}")
         if self.timeout > MAX_TIMEOUT:
             raise ValueError(f"timeout: expected at most {MAX_TIMEOUT}, got {self.timeout}")
         takes = Duration((self.count - 1) * self.packet_interval + self.timeout)

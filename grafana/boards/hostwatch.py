@@ -10,7 +10,8 @@ from grafana.queries import HOSTS, Query
 from grafana.tables import Column, Label, table_of
 
 NODE: Final = f'job="node",{HOSTS}'
-# it worked within the day and does not now, as CollectorFailing has it: a device that is not there is no failure
+# it worked within the day and does not now: a device that is not there is no failure. CollectorFailing knows of a week, by
+# rules that record it; a panel would have to read all of it at each look
 FAILING: Final = f"""
     max by (instance, collector) (max_over_time(node_scrape_collector_success{{{HOSTS}}}[1d:5m])) == 1
   unless
@@ -31,7 +32,8 @@ BOARD: Final = Board(
                     5,
                     number(
                         "Parts down",
-                        "Prometheus, Alertmanager and relays that do not answer: PipelinePartDown.",
+                        "Prometheus, Alertmanager and relays that do not answer: PipelinePartDown. One without a target is no part "
+                        "here: PipelinePartMissing.",
                         COUNT,
                         Query(f"count(up{{{PARTS}}} == 0) or vector(0)"),
                         colors=steps((1, BAD)),
@@ -41,7 +43,7 @@ BOARD: Final = Board(
                     5,
                     number(
                         "Failing collectors",
-                        "Collectors that worked within the day and fail now: CollectorFailing.",
+                        "Collectors that worked within the day and fail now. CollectorFailing looks back over a week.",
                         COUNT,
                         Query(f"count({FAILING}) or vector(0)"),
                         colors=steps((1, BAD)),

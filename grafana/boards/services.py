@@ -228,7 +228,7 @@ BOARD: Final = Board(
                     6,
                     timeline(
                         "API answers",
-                        "Whether the last poll got the list and an answer.",
+                        "Whether the last poll got the list and an answer; empty while nobody could be asked: ServicesApiCannotAsk.",
                         UP_DOWN,
                         Query(f"host_api_up{{{API}}}", "{{api}} from {{instance}}"),
                     ),

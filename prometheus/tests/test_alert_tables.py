@@ -13,7 +13,6 @@ WITHOUT_TABLE = {"Watchdog"}
 RULES = mutation.shipped()
 TABLES = rule_tests.tables()
 ENTRIES = {name: (stem, entry) for stem, table in TABLES.items() for name, entry in table.items()}
-DASHBOARD = rule_tests.DASHBOARD_URL
 
 
 def alerts_of(file: Path) -> list[str]:
@@ -43,11 +42,15 @@ def test_the_gate_names_a_kind_that_is_missing(kind: str) -> None:
     assert rule_tests.lacking(without) == [kind]
 
 
-def test_an_alert_can_be_switched_off_and_links_to_the_host_s_dashboard_at_that_time() -> None:
-    for name in ENTRIES:
+def test_an_alert_can_be_switched_off_and_links_to_its_dashboard_at_that_time() -> None:
+    for name, (_, entry) in ENTRIES.items():
         assert f'unless on (instance)\n  host:alert_off:info{{alert="{name}"}}' in RULES[name]["expr"], name
         url = RULES[name]["annotations"]["dashboard_url"]
-        assert url.startswith(f"{DASHBOARD}?var-instance={{{{ $labels.instance | urlquery }}}}&from="), name
+        assert url.startswith(rule_tests.dashboard(entry, "{{ $labels.instance | urlquery }}") + "from="), name
+
+
+def test_only_an_alert_on_no_host_links_to_another_dashboard_than_the_host_s() -> None:
+    assert [name for name, (_, entry) in ENTRIES.items() if "board" in entry] == ["PipelinePartMissing"]
 
 
 def test_every_threshold_is_used_and_told_of_in_the_manual() -> None:

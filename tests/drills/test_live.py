@@ -6,6 +6,7 @@ are drilled gently: what they prove is the way of the alert, on a machine that o
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -30,9 +31,13 @@ pytestmark = [
 FACTOR = 15
 AT_ONCE = 16
 BESIDE = tuple(fault.name for fault in FAULTS if not fault.alone)
+ALONE = tuple(fault.name for fault in FAULTS if fault.alone)
+BELOW = tuple(fault.name for fault in FAULTS if fault.has_threshold and not fault.alone)
 SECONDS = 900
 SOAK = os.environ.get("HOSTWATCH_SOAK") == "1"
 ROUNDS = 10 if SOAK else 1
+# from firing in Prometheus to the relay, less group_wait; the machine of `make test` is shared
+DELIVERY_SECONDS = 1.0 if SOAK else 15.0
 OTHERS = (
     *("HostCpuHigh", "HostPressureHigh", "HostMemoryHigh", "HostOomKill", "HostDown", "PipelinePartDown"),
     *("HostDiskReadOnly", "HostDiskSpaceLow", "HostDiskAlmostFull", "HostInodesLow", "HostClockSkewed"),
@@ -64,20 +69,30 @@ Runs = dict[str, list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def results(stack: Terminal, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runs]]:
-    """All of them beside each other, but for the CPU's; each run of each, by name."""
+    """Each run of each drill, by name: all beside each other, then those that want the machine for themselves."""
     state = tmp_path_factory.mktemp("drills")
     found: Runs = {}
+    before = mounted()
     for number in range(ROUNDS):
-        done = drill(stack, state, engine.socket, "run", *BESIDE, "--yes", "--json", f"--at-once={AT_ONCE}")
-        assert done.returncode in {0, 1, 2, 3}, done.stderr[-3000:]
-        for one in json.loads(done.stdout):
-            print(number, one["verdict"], one["drill"], one["reason"])
-            found.setdefault(one["drill"], []).append(one)
+        for names in (BESIDE, ALONE):
+            done = drill(stack, state, engine.socket, "run", *names, "--yes", "--json", f"--at-once={AT_ONCE}")
+            assert done.returncode in {0, 1, 2, 3}, done.stderr[-3000:]
+            for one in json.loads(done.stdout):
+                print(number, one["verdict"], one["drill"], one["reason"])
+                found.setdefault(one["drill"], []).append(one)
     yield state, found
     if SOAK:
         print(drill(stack, state, engine.socket, "report").stdout)
     assert [path.name for path in state.iterdir() if path.name not in {"lock", "results"}] == [], "nothing is left"
     assert not list(Path(stack.state).rglob("hostwatch-drill-*"))
+    assert mounted() == before
+    assert "hostwatch-drill-" not in engine.run("ps", "--all", "--format", "{{.Names}}")
+    assert "hostwatch-drill-" not in engine.run("images", "--format", "{{.Repository}}")
+
+
+def mounted() -> list[str]:
+    """Return where file systems of drills are mounted."""
+    return [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if "/drill-" in line]
 
 
 @pytest.mark.parametrize("name", BESIDE)
@@ -90,13 +105,16 @@ def test_alert_is_told_and_its_end_too(results: tuple[Path, Runs], name: str) ->
 
 
 @pytest.mark.measured
-def test_busy_cpu_is_told_and_its_end_too(stack: Terminal, engine: Engine, tmp_path: Path) -> None:
-    # whatever else runs on this machine has to leave the CPU alone first: else it is refused, and tried again
-    done = drill(stack, tmp_path, engine.socket, "run", "cpu", "--yes", "--json")
-    (one,) = json.loads(done.stdout)
-    if "not seen well" in one["reason"] and busy() > 0.4:
-        pytest.skip(f"others use this machine's CPU: {one['reason']}")
-    assert one["verdict"] in {"proven", "late"}, one["reason"]
+@pytest.mark.parametrize("name", ALONE)
+def test_alert_of_a_drill_that_runs_alone_is_told(results: tuple[Path, Runs], name: str) -> None:
+    runs = results[1][name]
+    assert len(runs) == ROUNDS
+    # whatever else runs on this machine has to leave the CPU alone first: else it is refused
+    if not SOAK and "not seen well" in runs[0]["reason"] and busy() > 0.4:
+        pytest.skip(f"others use this machine's CPU: {runs[0]['reason']}")
+    assert {one["verdict"] for one in runs} <= ({"proven"} if SOAK else {"proven", "late"}), [
+        one["reason"] for one in runs
+    ]
 
 
 def busy(seconds: float = 3.0) -> float:
@@ -109,17 +127,25 @@ def busy(seconds: float = 3.0) -> float:
 
 
 def test_nothing_fires_below_the_threshold(stack: Terminal, engine: Engine, results: tuple[Path, Runs]) -> None:
-    names = ("disk-fill", "inode-fill", "network-latency", "service-slow")
-    options = ("--below", "--yes", "--json", f"--at-once={len(names)}")
+    options = ("--below", "--yes", "--json", f"--at-once={len(BELOW)}")
     for _ in range(ROUNDS):
-        found = json.loads(drill(stack, results[0], engine.socket, "run", *names, *options).stdout)
-        assert {(one["drill"], one["verdict"]) for one in found} == {(name, "proven") for name in names}, found
+        for names in (BELOW, ALONE) if SOAK else (BELOW,):
+            found = json.loads(drill(stack, results[0], engine.socket, "run", *names, *options).stdout)
+            assert {(one["drill"], one["verdict"]) for one in found} == {(name, "proven") for name in names}, found
+
+
+def test_from_firing_to_the_relay_takes_less_than_a_second(results: tuple[Path, Runs]) -> None:
+    ways = [(way, way["moments"]) for runs in results[1].values() for one in runs for way in one["ways"]]
+    took = [moments["told"] - moments["firing"] - way["group_wait"] for way, moments in ways if "told" in moments]
+    print(f"{len(took)} times, median {statistics.median(took):.2f} s, maximum {max(took):.2f} s")
+    assert len(took) >= ROUNDS * len(BESIDE)
+    assert max(took) < DELIVERY_SECONDS
 
 
 def test_message_says_that_it_is_a_drill(stack: Terminal, results: tuple[Path, Runs]) -> None:
     messages = stack.get("relay", "/api/v1/messages?limit=500")["messages"]
     ours = [one for one in messages if all(a["labels"].get("drill") == "true" for a in one["alerts"])]
-    assert len(ours) >= len(results[1])
+    assert len(ours) >= len(BESIDE)
     assert all("*DRILL · " in one["text"] for one in ours)
     assert not [one for one in messages if one not in ours and "DRILL" in one["text"]]
 
@@ -133,4 +159,5 @@ def test_report_shows_what_was_proven(stack: Terminal, engine: Engine, results: 
     proven = json.loads(drill(stack, results[0], engine.socket, "report", "--json").stdout)
     shipped = len(proven["proven"]) + len(proven["unproven"])
     print(len(proven["proven"]), "of", shipped, proven["unproven"])
-    assert len(proven["proven"]) >= 0.7 * shipped
+    # the CPU's two alerts are left out where others use it
+    assert len(proven["proven"]) >= (0.8 if SOAK else 0.75) * shipped

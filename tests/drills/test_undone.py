@@ -14,12 +14,13 @@ import pytest
 
 from exporter.drills import ledger, processes, undo
 from tests.support.client import until
+from tests.support.engine import Engine
 from tests.support.fake_pipeline import FakePipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("linux", "root", "stress-ng", "openssl")]
 
-# a process that is stopped, a file system that is full, and one that stress-ng writes to
-DRILLS = ("service-hung", "disk-fill", "disk-io")
+# a process that is stopped, a file system that is full, one that stress-ng writes to, and a network of its own
+DRILLS = ("service-hung", "disk-fill", "disk-io", "network-latency")
 UNDONE_SECONDS = 1.0
 
 
@@ -38,12 +39,15 @@ class Started:
         state: Path,
         drills: tuple[str, ...] = DRILLS,
         before: tuple[str, ...] = (),
+        docker: tuple[str, ...] = (),
         **how: object,
     ) -> None:
-        self.state = state
+        self.state, self.drills = state, drills
+        self._before = frozenset(surroundings())
         self.seen: set[ledger.Entry] = set()
         self.head: ledger.Head | None = None
-        options = [*pipeline.options(state), "--gentle", "run", *drills, f"--at-once={len(drills)}", "--yes"]
+        where = [*pipeline.options(state), *docker]
+        options = [*where, "--gentle", "run", *drills, f"--at-once={len(drills)}", "--yes"]
         self.log = state.with_suffix(".log")
         with self.log.open("wb") as log:
             given = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **how}
@@ -71,7 +75,7 @@ class Started:
         def broken() -> bool:
             self.look()
             assert self.process.poll() is None, self.log.read_text()
-            return self.log.read_text().count(": broken") == len(DRILLS)
+            return self.log.read_text().count(": broken") == len(self.drills)
 
         until(broken, "all is broken", seconds=60)
 
@@ -88,12 +92,32 @@ class Started:
                     out += [entry.path] if undo.is_mounted(entry.path) else []
                 case ledger.File() | ledger.Folder():
                     out += [entry.path] if Path(entry.path).exists() else []
+                case ledger.Container() | ledger.Image():
+                    out += [entry.name] if entry.name in engine_has(entry.socket) else []
+        out += sorted(surroundings() - self._before)
         out += [str(path) for path in ledger.ledgers(self.state)]
         return out + [str(path) for path in self.state.glob("drill-*")] + loops(self.state)
 
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def surroundings() -> set[str]:
+    """Return this machine's mount points, network devices and control groups that are, by their names, a drill's."""
+    mounts = {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    devices = {path.name for path in Path("/sys/class/net").iterdir()}
+    groups = {str(path) for path in Path("/sys/fs/cgroup").rglob("*drill*") if path.is_dir()}
+    return {one for one in mounts | devices if "drill" in one} | groups
+
+
+def engine_has(socket: str) -> set[str]:
+    """Return the names of all containers and images of an engine."""
+    out: set[str] = set()
+    for what in (("ps", "--all", "--format={{.Names}}"), ("images", "--format={{.Repository}}:{{.Tag}}")):
+        command = ["docker", f"--host=unix://{socket}", *what]
+        out |= set(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+    return out
 
 
 def loops(state: Path) -> list[str]:
@@ -141,17 +165,45 @@ def test_kill_9_with_every_fault_in_place(pipeline: FakePipeline, tmp_path: Path
     until(lambda: not drill.left(), "all is undone", seconds=30)
 
 
+@pytest.mark.needs("docker-engine")
+@pytest.mark.soak(20, 2)
+def test_kill_9_of_drills_with_containers(pipeline: FakePipeline, engine: Engine, tmp_path: Path, count: int) -> None:
+    moments = random.Random(20261121)
+    drills = ("container-failed", "container-gone", "container-oom")
+    docker = (f"--docker={engine.socket}",)
+    for number in range(count):
+        drill = Started(pipeline, tmp_path / f"state{number}", drills, docker=docker)
+        try:
+            if number == 0:
+                drill.until_broken()
+                names = {one.name for one in drill.seen if isinstance(one, ledger.Container | ledger.Image)}
+                assert len(names) >= len(drills), "there is something to undo"
+            else:
+                drill.watch(1 + moments.random() * 5)
+                drill.look()
+        finally:
+            drill.end()
+        drill.look()
+        until(lambda drill=drill: not drill.left(), "all is undone", seconds=30)
+        assert halted(pipeline, drill.state) == "nothing to undo\n"
+
+
+@pytest.mark.measured
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_signal_ends_it_in_order(pipeline: FakePipeline, tmp_path: Path, number: signal.Signals) -> None:
     drill = Started(pipeline, tmp_path / "state")
     try:
         drill.until_broken()
         drill.process.send_signal(number)
+        began = time.monotonic()
         drill.process.send_signal(number)  # impatience changes nothing
+        until(lambda: not drill.left(), "all is undone", seconds=30, every=0.01)
+        took = time.monotonic() - began
         assert drill.process.wait(60) == 3
     finally:
         drill.end()
-    assert drill.left() == []
+    print(f"undone after {took:.2f} s")
+    assert took < UNDONE_SECONDS
     assert f"stopped by {number.name}" in drill.log.read_text()
 
 

@@ -129,7 +129,7 @@ def test_dashboards_have_answers_on_the_demo(fast: Demo) -> None:
 
 @pytest.mark.measured
 def test_killed_container_is_told_within_the_rule_s_time(fast: Demo) -> None:
-    """The rule looks at a minute and waits for half of one; then come group_wait, two scrapes and two seconds."""
+    """The rule waits for a minute and a half; then come group_wait, two scrapes and two seconds."""
     name = fast.container("demo-victim")
     # with one in the group already this were a change of it, told after group_interval; a host that was down mutes it
     fast.run("rm", "--stop", "--force", "demo-exits")
@@ -147,7 +147,7 @@ def test_killed_container_is_told_within_the_rule_s_time(fast: Demo) -> None:
         took = time.monotonic() - began
     finally:
         fast.run("up", "--detach", "demo-victim", "demo-exits")
-    limit = (60 + 30 + 5 + 2 * 15) / FACTOR + 2
+    limit = (90 + 5 + 2 * 15) / FACTOR + 2
     slow = max(before, slowness(fast.engine))
     print(f"told after {took:.1f} s of {limit:.1f} s, on a machine {slow:.1f} times as slow as a quiet one")
     assert took <= limit * slow
@@ -159,7 +159,15 @@ def test_killed_container_is_told_within_the_rule_s_time(fast: Demo) -> None:
 DRILLS = {
     *("service-stopped", "service-hung", "service-slow", "check-impossible", "process-group-killed"),
     *("services-api-down", "instances-unhealthy", "exporter-killed", "exporter-hung", "target-removed"),
-    *("settings-broken", "series-flood", "slack-down", "queue-old", "vault-sealed", "webhook-unreadable"),
+    *(
+        "settings-broken",
+        "series-flood",
+        "textfile-refused",
+        "slack-down",
+        "queue-old",
+        "vault-sealed",
+        "webhook-unreadable",
+    ),
 }
 
 
@@ -180,6 +188,9 @@ def test_every_drill_of_the_stack_s_own_service_is_proven(fast: Demo) -> None:
     told = [one.text for one in fast.slack.shown("#ops") if "DRILL" in one.text]
     assert len(told) >= len(DRILLS)
     assert "nothing to undo" in fast.run(*drill, "halt")
+    report = fast.run(*drill, "report")
+    print(report)
+    assert all(f"| {name} |" in report for name in DRILLS)
     until(lambda: not fast.query('up{drill="true"}'), "their targets gone", seconds=LONG, every=0.5)
 
 

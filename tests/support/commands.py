@@ -10,8 +10,8 @@ _HEAD = """\
 # The command line
 
 Written by `make golden` from the commands themselves: `hostwatch COMMAND --help` says the same. Options have precedence
-over settings files. Exit code 2 is a call or a file that cannot be used; what else they mean stands with each command.
-Commands and options are completed by the shell after `hostwatch completion bash` (zsh, fish).
+over settings files. Exit code 2 is a call or a file that cannot be used (of `hostwatch drill` 3); what else they mean
+stands with each command. Commands and options are completed by the shell after `hostwatch completion bash` (zsh, fish).
 """
 
 

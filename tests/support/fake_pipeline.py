@@ -32,6 +32,7 @@ class FakePipeline:
         self.labels = {"job": "node", "instance": "localhost"}
         self.scrape_url = "http://127.0.0.1:10101/metrics"
         """Where that target is scraped."""
+        self.external_labels: dict[str, str] = {}
         self.route = ROUTE
 
     def answer(self, path: str) -> Any:
@@ -54,7 +55,8 @@ class FakePipeline:
                 {"job_name": job.name, "file_sd_configs": [{"files": [f"{job}/*.yml"]}]}
                 for job in self.targets.iterdir()
             ]
-            return {"yaml": json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs})}
+            whole = {"scrape_interval": "1s", "external_labels": self.external_labels}
+            return {"yaml": json.dumps({"global": whole, "scrape_configs": jobs})}
         if path == "targets":
             return {"activeTargets": [{"labels": self.labels, "scrapeUrl": self.scrape_url}]}
         if path == "alerts":

@@ -7,10 +7,12 @@ An entry gives the series of each kind of test; this module writes them out samp
   `at` and at twice that, but with `once`
 - `also`: by name, what of `bad` is different where it fires as well
 - `before`: a moment at which it must still be silent, 0s: the sample before the trouble (*silent before its time*)
-- `missing`: `nothing` (no series at all) and `gap` (failed scrapes neither resolve nor restart it) (*missing data*)
+- `missing`: `nothing` (no series at all) and `gap` (failed scrapes neither resolve nor restart it) (*missing data*);
+  `without_series`: how many fire where there is no series at all, for one that tells of an absence
 - `resolved`: a moment at which it is over, when after `at` the series become as in `then`, else as in the first of
   `below`, which also is the good time; `kept`: one at which it is kept firing (*resolves*)
 - `override`: `alert_off`, and cases with a `threshold` of the host or the subject and whether it then `fires`
+- `board`: the dashboard that it links to, where that is not the host's
 
 All times count from the beginning of the trouble, which `prelude` of good time may come before (not with `from_start`).
 A series is a number (a gauge), `+N` (a counter that grows by N a sample), `B+N` (from B on), `_` (not there), or a list
@@ -41,7 +43,8 @@ _TARGET: Final = {"instance": "web-01", "job": "node"}
 _ASIDE: Final = frozenset({"from_start", "once"})
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 RUNBOOK_URL: Final = "https://runbooks.example.com/"
-DASHBOARD_URL: Final = "https://grafana.example.com/d/hostwatch-host"
+_GRAFANA: Final = "https://grafana.example.com/d"
+DASHBOARD_URL: Final = f"{_GRAFANA}/hostwatch-host"
 
 Entry = Mapping[str, Any]
 Series = dict[str, Any]
@@ -60,6 +63,11 @@ def lacking(entry: Entry) -> list[str]:
     if "override" not in lacks and "alert_off" not in entry["override"]:
         lacks.append("override")
     return lacks
+
+
+def dashboard(entry: Entry, instance: str) -> str:
+    """Return how the link to an alert's dashboard begins: the host's, or that of `board`, which knows no host."""
+    return f"{_GRAFANA}/{entry['board']}?" if "board" in entry else f"{DASHBOARD_URL}?var-instance={instance}&"
 
 
 def seconds(text: str) -> int:
@@ -116,7 +124,7 @@ class Tests:
             "summary": self.entry["summary"],
             "description": self.entry["description"],
             "runbook_url": RUNBOOK_URL + self.name,
-            "dashboard_url": f"{DASHBOARD_URL}?var-instance={wanted['instance']}&from={since}&to=now",
+            "dashboard_url": f"{dashboard(self.entry, wanted['instance'])}from={since}&to=now",
         }
         if "evidence" in self.entry:
             texts["evidence"] = self.entry["evidence"]
@@ -130,7 +138,9 @@ class Tests:
             yield self._test(f"silent: {what}", values, **self._silent(*times))
 
     def _missing(self) -> Iterator[dict[str, Any]]:
-        yield self._test("missing data, nothing at all", {}, **self._silent(self.at))
+        there = self.entry.get("without_series")
+        judged = self._counted((self.at,), [{"labels": "{}", "value": there}] if there else [])
+        yield self._test("missing data, nothing at all", {}, **judged)
         values, step = self._phases(self.bad), self.step
         first, second = (self.prelude + self.at) // 2 // step, self.at // step + 2
         for key in values:

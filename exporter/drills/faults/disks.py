@@ -70,10 +70,11 @@ class DiskFill(_OnDisk):
         with (disk / "fill").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, int(size.f_blocks * size.f_frsize * share) - _used(disk))
 
-    def crossed(self, scene: Scene) -> str:
-        """Ask for the threshold."""
+    def level(self, scene: Scene, share: float) -> str:
+        """Ask for the share that is used."""
         own = f'instance="{scene.instance}"'
-        return f"1 - node_filesystem_avail_bytes{{{own}}} / node_filesystem_size_bytes{{{own}}} > {self.threshold}"
+        used = f"1 - node_filesystem_avail_bytes{{{own}}} / node_filesystem_size_bytes{{{own}}}"
+        return f"{used} > {self.threshold * share:g}"
 
     def recover(self, scene: Scene) -> None:
         """Remove the file."""
@@ -107,10 +108,10 @@ class InodeFill(_OnDisk):
         for number in range(int(inodes.f_files * share) - (inodes.f_files - inodes.f_ffree)):
             (disk / f"{number}").touch()
 
-    def crossed(self, scene: Scene) -> str:
-        """Ask for the threshold."""
+    def level(self, scene: Scene, share: float) -> str:
+        """Ask for the share that is used."""
         own = f'instance="{scene.instance}"'
-        return f"1 - node_filesystem_files_free{{{own}}} / node_filesystem_files{{{own}}} > 0.9"
+        return f"1 - node_filesystem_files_free{{{own}}} / node_filesystem_files{{{own}}} > {0.9 * share:g}"
 
     def recover(self, scene: Scene) -> None:
         """Remove the files."""
@@ -150,6 +151,7 @@ class DiskIo(Fault):
     summary: ClassVar[str] = "Sixteen workers of stress-ng write to a loop device made for it."
     cap: ClassVar[str] = "128 MB of a file; one hour"
     alerts: ClassVar[tuple[str, ...]] = ("HostDiskIoSaturated",)
+    tasks: ClassVar[int] = 16
 
     def missing(self, site: Site) -> list[str]:  # noqa: ARG002 -- the same everywhere
         """Return what this machine lacks for it."""
@@ -171,7 +173,7 @@ class DiskIo(Fault):
 
     def inject(self, scene: Scene, strength: float) -> None:  # noqa: ARG002 -- no threshold
         """Start stress-ng."""
-        command = ["--hdd", "16", "--hdd-bytes", "4M", "--hdd-opts", "direct,rd-rnd,wr-rnd"]
+        command = ["--hdd", str(self.tasks), "--hdd-bytes", "4M", "--hdd-opts", "direct,rd-rnd,wr-rnd"]
         stress(scene, command, Limits(nice=5, seconds=3600), scene.facts["disk"])
 
     def crossed(self, scene: Scene) -> str:

@@ -66,8 +66,12 @@ class TargetRemoved(_OwnExporter):
     name: ClassVar[str] = "target-removed"
     summary: ClassVar[str] = "A host of the drill's own that is expected in Prometheus is taken out of its targets."
     alerts: ClassVar[tuple[str, ...]] = ("HostMissing",)
-    # Prometheus takes changes of its targets every five seconds
+    # Prometheus hands on changes of its targets every five seconds, and takes them every five
     lag: ClassVar[float] = 10.0
+
+    def delay(self, site: Site) -> float:
+        """Return it with what Prometheus waits until it marks a target's series as ended: 1.1 intervals more."""
+        return self.lag + 1.1 * site.scrape.get(self.job, 60.0)
 
     def labels(self, scene: Scene) -> Mapping[str, str]:
         """Return the labels of the host that is missing."""
@@ -142,6 +146,26 @@ class SeriesFlood(_OwnExporter):
     def recover(self, scene: Scene) -> None:
         """Remove the textfile."""
         (scene.textfiles / "flood.prom").unlink()
+
+
+class TextfileRefused(_OwnExporter):
+    """Somebody made a mistake in a textfile."""
+
+    name: ClassVar[str] = "textfile-refused"
+    summary: ClassVar[str] = "A textfile of an exporter of the drill's own ends in the middle of a row."
+    alerts: ClassVar[tuple[str, ...]] = ("HostTextfileRefused",)
+
+    def inject(self, scene: Scene, strength: float) -> None:  # noqa: ARG002 -- it is so or not
+        """Write the textfile."""
+        scene.rows('hostwatch_drill_row{text="no end', name="broken")
+
+    def crossed(self, scene: Scene) -> str:
+        """Ask for the exporter's word."""
+        return f'node_textfile_scrape_error{{instance="{scene.instance}"}} == 1'
+
+    def recover(self, scene: Scene) -> None:
+        """Remove the textfile."""
+        (scene.textfiles / "broken.prom").unlink()
 
 
 class CollectorFailing(_OwnExporter):

@@ -42,6 +42,7 @@ class Cpu(Fault):
     whole_host: ClassVar[bool] = True
     alone: ClassVar[bool] = True
     has_threshold: ClassVar[bool] = True
+    tasks: ClassVar[int] = 2 * (os.cpu_count() or 1)
 
     def missing(self, site: Site) -> list[str]:  # noqa: ARG002 -- the same everywhere
         """Return what this machine lacks for it."""
@@ -69,15 +70,15 @@ class Cpu(Fault):
         cores = os.cpu_count() or 1
         query = f'host:threshold:cpu_usage_ratio{{instance="{scene.instance}"}}'
         limit = sites.value(scene.site.options, query) or 0.8
-        load = ["--cpu", str(2 * cores)] if strength >= 1 else []
+        load = ["--cpu", str(self.tasks)] if strength >= 1 else []
         load = load or ["--cpu", str(cores), "--cpu-load", str(round(100 * limit * strength))]
         stress(scene, load, Limits(nice=19, seconds=_SECONDS))
 
-    def crossed(self, scene: Scene) -> str:
+    def level(self, scene: Scene, share: float) -> str:
         """Ask for the average that the alert looks at."""
         return (
             f'instance:cpu_busy_ratio:avg5m{{instance="{scene.instance}"}}'
-            f" > on (instance) host:threshold:cpu_usage_ratio"
+            f" > on (instance) host:threshold:cpu_usage_ratio * {share:g}"
         )
 
     def recover(self, scene: Scene) -> None:
@@ -104,10 +105,13 @@ class Memory(Fault):
         return out
 
     def stage(self, scene: Scene) -> None:
-        """Start an exporter of the drill's own; with --gentle its threshold is a little above what is in use now."""
+        """Start an exporter of the drill's own; with --gentle its threshold is a little above what is in use now.
+
+        Or as far above it as 0.8 of the threshold still is a little more than is in use now.
+        """
         free, total = available()
         if scene.site.options.gentle:
-            limit = 1 - free / total + 0.04
+            limit = 1 - free / total + 0.04 if scene.strength >= 1 else (1 - free / total + 0.02) / scene.strength
             scene.rows(f'host_threshold_override{{threshold="memory_usage_ratio"}} {limit:.4f}')
         scene.watch({"collectors": {"meminfo": {}}})
 
@@ -134,11 +138,11 @@ class Memory(Fault):
         command = ["--vm", "1", "--vm-bytes", str(size), "--vm-keep", "--vm-populate", "--oomable"]
         stress(scene, command, Limits(memory_bytes=size + 256 * _MB, seconds=_SECONDS))
 
-    def crossed(self, scene: Scene) -> str:
+    def level(self, scene: Scene, share: float) -> str:
         """Ask for the average that the alert looks at."""
         return (
             f'instance:memory_usage_ratio:avg5m{{instance="{scene.instance}"}}'
-            f" > on (instance) host:threshold:memory_usage_ratio"
+            f" > on (instance) host:threshold:memory_usage_ratio * {share:g}"
         )
 
     def recover(self, scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -10,12 +11,17 @@ from typing import Any, ClassVar, Final
 
 from exporter.drills.fault import Fault
 from exporter.drills.faults.host import needs
-from exporter.drills.namespace import DEVICE, FAR_HOST
+from exporter.drills.namespace import DEVICE, FAR_HOST, SPEED_MBIT
 from exporter.drills.scene import Scene, SceneError, free_port
 from exporter.drills.site import Site
 
 _INNER: Final = 10101
+_API: Final = 8080
 _PING: Final = {"enabled": True, "targets": [FAR_HOST], "interval": "1s", "count": 1, "timeout": "1s"}
+
+
+def _api(where: str) -> dict[str, str]:
+    return {"name": "drill", "url": f"http://{where}", "interval": "5s", "timeout": "2s"}
 
 
 class _Network(Fault):
@@ -23,14 +29,12 @@ class _Network(Fault):
 
     cap: ClassVar[str] = "a network namespace; no packet leaves it"
     lag: ClassVar[float] = 3.0
-    how: ClassVar[Mapping[str, Any]]
-    """What the far host is told."""
+    how: ClassVar[Mapping[str, Any]] = {}
+    """What the far host is told, where it is always the same."""
     settings: ClassVar[Mapping[str, Any]] = {
         "probes": {"ping": _PING},
         "collectors": {"netdev": {"device_include": DEVICE}},
     }
-    wrapper: ClassVar[tuple[str, ...]] = ()
-    """What starts the exporter."""
 
     def missing(self, site: Site) -> list[str]:  # noqa: ARG002 -- the same everywhere
         """Return what this machine lacks for it."""
@@ -51,8 +55,12 @@ class _Network(Fault):
         serve = [sys.executable, "-m", "exporter", "serve", "--config", settings, "--listen", f"127.0.0.1:{_INNER}"]
         address, file = scene.site.options.address, str(scene.facts["file"])
         around = [sys.executable, "-m", "exporter.drills.namespace", address, str(port), file, str(_INNER)]
-        scene.start("network", [*around, *self.wrapper, *serve])
+        scene.start("network", [*around, *self.wrapper(scene), *serve])
         scene.register("node", port)
+
+    def wrapper(self, scene: Scene) -> tuple[str, ...]:  # noqa: ARG002 -- of those that need something
+        """Return what starts the exporter."""
+        return ()
 
     def ready(self, scene: Scene) -> str:
         """Ask for answers."""
@@ -80,9 +88,9 @@ class NetworkLatency(_Network):
         delay = 0.5 if strength >= 1 else 0.19 * strength
         scene.facts["file"].write_text(json.dumps({"delay": delay}))
 
-    def crossed(self, scene: Scene) -> str:
+    def level(self, scene: Scene, share: float) -> str:
         """Ask for the mean that the alert looks at."""
-        return f'instance_target:ping_latency_seconds:rate5m{{instance="{scene.instance}"}} > 0.2'
+        return f'instance_target:ping_latency_seconds:rate5m{{instance="{scene.instance}"}} > {0.2 * share:g}'
 
 
 class PacketLoss(_Network):
@@ -91,14 +99,28 @@ class PacketLoss(_Network):
     name: ClassVar[str] = "packet-loss"
     summary: ClassVar[str] = "The one host of a network of the drill's own answers every other ping."
     alerts: ClassVar[tuple[str, ...]] = ("PingLossHigh",)
-    how: ClassVar[Mapping[str, Any]] = {"loss": 0.5}
+    has_threshold: ClassVar[bool] = True
+    # so many that 0.8 of the threshold is not over it now and then, however short a window Prometheus looks at
+    settings: ClassVar[Mapping[str, Any]] = {
+        "probes": {"ping": {**_PING, "interval": "2s", "count": 20, "packet_interval": "50ms"}},
+        "collectors": {"netdev": {"device_include": DEVICE}},
+    }
 
-    def crossed(self, scene: Scene) -> str:
+    def ready(self, scene: Scene) -> str:
+        """Ask for answers; below the threshold for a whole window of them, as few are lost while everything starts."""
+        if scene.strength >= 1:
+            return super().ready(scene)
+        return f'instance_target:ping_loss_ratio:rate5m{{instance="{scene.instance}"}} == 0'
+
+    def inject(self, scene: Scene, strength: float) -> None:
+        """Tell the far host; 0.8 of the threshold (0.1) is 0.08."""
+        scene.facts["file"].write_text(json.dumps({"loss": 0.5 if strength >= 1 else 0.1 * strength}))
+
+    def level(self, scene: Scene, share: float) -> str:
         """Ask for the share that the alert looks at."""
         own = f'{{instance="{scene.instance}"}}'
-        return (
-            f"instance_target:ping_loss_ratio:rate5m{own} > on (instance, target) host:threshold:ping_loss_ratio{own}"
-        )
+        lost = f"instance_target:ping_loss_ratio:rate5m{own}"
+        return f"{lost} > on (instance, target) host:threshold:ping_loss_ratio{own} * {share:g}"
 
 
 class HostUnreachable(_Network):
@@ -133,6 +155,38 @@ class PacketsDropped(_Network):
         return f"node_network_transmit_drop_total{own} > 0"
 
 
+class LinkSaturated(_Network):
+    """As much as the link can carry."""
+
+    name: ClassVar[str] = "link-saturated"
+    summary: ClassVar[str] = "A device of 10 Mbit/s in a network of the drill's own is sent as much as it can carry."
+    cap: ClassVar[str] = "10 Mbit/s in a network namespace; no packet leaves it"
+    alerts: ClassVar[tuple[str, ...]] = ("HostLinkSaturated",)
+    has_threshold: ClassVar[bool] = True
+    settings: ClassVar[Mapping[str, Any]] = {
+        "collectors": {"netdev": {"device_include": DEVICE}, "netclass": {"ignored_devices": f"^(?!{DEVICE}$)"}},
+    }
+
+    def labels(self, scene: Scene) -> Mapping[str, str]:
+        """Return the labels of the device."""
+        return {"instance": scene.instance, "device": DEVICE}
+
+    def ready(self, scene: Scene) -> str:
+        """Ask for a link whose speed is known."""
+        return f'node_network_speed_bytes{{instance="{scene.instance}",device="{DEVICE}"}} > 0'
+
+    def inject(self, scene: Scene, strength: float) -> None:
+        """Tell how much to send; 0.8 of the threshold (0.9) is 0.72 of the speed."""
+        share = 1.0 if strength >= 1 else 0.9 * strength
+        scene.facts["file"].write_text(json.dumps({"sends": share * SPEED_MBIT * 1e6 / 8}))
+
+    def level(self, scene: Scene, share: float) -> str:
+        """Ask for the share of the speed that the alert looks at."""
+        own = f'{{instance="{scene.instance}",device="{DEVICE}"}}'
+        used = f"instance_device:link_usage_ratio:rate5m{own}"
+        return f"{used} > on (instance, device) host:threshold:link_usage_ratio{own} * {share:g}"
+
+
 class PingImpossible(_Network):
     """Nobody may ask."""
 
@@ -140,12 +194,14 @@ class PingImpossible(_Network):
     summary: ClassVar[str] = "An exporter in a network of the drill's own is told to ping and has no right to."
     alerts: ClassVar[tuple[str, ...]] = ("PingCannotAsk",)
     settings: ClassVar[Mapping[str, Any]] = {}
-    # ping_group_range lets nobody in a new network either
-    wrapper: ClassVar[tuple[str, ...]] = ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw")
 
     def missing(self, site: Site) -> list[str]:
         """Return what this machine lacks for it."""
         return super().missing(site) + needs("setpriv", "util-linux") + needs("nsenter", "util-linux")
+
+    def wrapper(self, scene: Scene) -> tuple[str, ...]:  # noqa: ARG002 -- always the same
+        """Take the right away; ping_group_range lets nobody in a new network either."""
+        return ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw")
 
     def labels(self, scene: Scene) -> Mapping[str, str]:
         """Return the labels of the exporter."""
@@ -168,6 +224,47 @@ class PingImpossible(_Network):
         """Let root's group ping in that network."""
         inside = ["nsenter", "-t", str(scene.children["network"].pid), "-n", "sh", "-c"]
         scene.run([*inside, "echo 0 0 > /proc/sys/net/ipv4/ping_group_range"])
+        os.kill(_exporter(scene), signal.SIGHUP)
+
+
+class ApiUnroutable(_Network):
+    """No way leads to it, so nothing is known of it."""
+
+    name: ClassVar[str] = "services-api-unroutable"
+    summary: ClassVar[str] = "An exporter in a network of the drill's own is told to ask an API that no route leads to."
+    alerts: ClassVar[tuple[str, ...]] = ("ServicesApiCannotAsk",)
+    lag: ClassVar[float] = 8.0
+    settings: ClassVar[Mapping[str, Any]] = {"probes": {"services_api": [_api(f"127.0.0.1:{_API}")]}}
+
+    def wrapper(self, scene: Scene) -> tuple[str, ...]:
+        """Start an API beside the exporter."""
+        healthy = scene.folder / "healthy"
+        healthy.write_text("2")
+        api = shlex.join([sys.executable, "-m", "exporter.drills.victims", "api", str(_API), str(healthy)])
+        return ("sh", "-c", f'{api} & exec "$@"', "sh")
+
+    def labels(self, scene: Scene) -> Mapping[str, str]:
+        """Return the labels of the API."""
+        return {"instance": scene.instance, "api": "drill"}
+
+    def ready(self, scene: Scene) -> str:
+        """Ask for polls that are answered."""
+        return f'host_api_up{{instance="{scene.instance}"}} == 1'
+
+    def inject(self, scene: Scene, strength: float) -> None:  # noqa: ARG002 -- it is so or not
+        """Name an address of somewhere else (RFC 5737); this network leads nowhere else."""
+        self._ask(scene, {"probes": {"services_api": [_api("198.51.100.1")]}})
+
+    def crossed(self, scene: Scene) -> str:
+        """Ask for its word."""
+        return f'host_api_check_possible{{instance="{scene.instance}"}} == 0'
+
+    def recover(self, scene: Scene) -> None:
+        """Name the one that answers."""
+        self._ask(scene, self.settings)
+
+    def _ask(self, scene: Scene, settings: Mapping[str, Any]) -> None:
+        scene.write_settings(settings)
         os.kill(_exporter(scene), signal.SIGHUP)
 
 

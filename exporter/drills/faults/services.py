@@ -96,9 +96,10 @@ class ServiceSlow(_Service):
         """Let it wait; 0.8 of the threshold (2 s) is 1.6 s."""
         scene.facts["file"].write_text("4" if strength >= 1 else str(2 * strength))
 
-    def crossed(self, scene: Scene) -> str:
+    def level(self, scene: Scene, share: float) -> str:
         """Ask for the whole time of an attempt."""
-        return f'sum without (phase) (host_service_duration_seconds{{instance="{scene.instance}"}}) > 2'
+        took = f'sum without (phase) (host_service_duration_seconds{{instance="{scene.instance}"}})'
+        return f"{took} > {2 * share:g}"
 
     def recover(self, scene: Scene) -> None:
         """Let it answer at once."""

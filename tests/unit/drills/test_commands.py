@@ -7,6 +7,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -97,8 +98,9 @@ def test_remote_pipeline_refuses(pipeline: FakePipeline, tmp_path: Path) -> None
     assert preflight.refusals(msgspec.structs.replace(site, options=allowed), view) == []
 
 
-def test_production_refuses(pipeline: FakePipeline, tmp_path: Path) -> None:
-    pipeline.labels["environment"] = "production"
+@pytest.mark.parametrize("which", ["labels", "external_labels"])
+def test_production_refuses(pipeline: FakePipeline, tmp_path: Path, which: str) -> None:
+    getattr(pipeline, which)["environment"] = "production"
     done = run(pipeline, tmp_path)
     assert done.exit_code == 3
     assert "no drills in production" in done.stderr
@@ -161,11 +163,21 @@ def test_targets_that_cannot_be_written_refuse(pipeline: FakePipeline, tmp_path:
         pytest.param(["run", "cpu", "--all"], "either names", id="both"),
         pytest.param(["run", "cpus"], "no such drill", id="unknown"),
         pytest.param(["plan", "cpus"], "no such drill", id="unknown-plan"),
+        pytest.param(["plan"], "Missing argument", id="no name"),
+        pytest.param(["run", "cpu", "--at-once=0"], "--at-once", id="value"),
+        pytest.param(["run", "cpu", "--bellow"], "--bellow", id="option"),
+        pytest.param(["ran", "cpu"], "ran", id="command"),
+        pytest.param(["--max-load=much", "run", "cpu"], "--max-load", id="value of the group"),
+        pytest.param(["--gentel", "run", "cpu"], "--gentel", id="option of the group"),
+        pytest.param([], "Usage:", id="no command"),
+        pytest.param(["report", "--html=/nonexistent/page.html"], "/nonexistent/page.html: No such file", id="page"),
     ],
 )
-def test_usage_errors(pipeline: FakePipeline, tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_wrong_call_is_refused_and_never_looks_like_a_verdict(
+    pipeline: FakePipeline, tmp_path: Path, arguments: list[str], says: str
+) -> None:
     done = drill(pipeline, tmp_path, *arguments)
-    assert done.exit_code == 2
+    assert done.exit_code == 3, done.output
     assert says in done.stderr
 
 
@@ -205,7 +217,7 @@ def test_ledger_that_cannot_be_read_is_the_loudest(pipeline: FakePipeline, tmp_p
 )
 def test_other_trouble_ends_a_drill(pipeline: FakePipeline, tmp_path: Path, reason: str, found: dict[str, str]) -> None:
     pipeline.alerts.append({"labels": found, "state": "firing", "activeAt": ""})
-    reasons = preflight.aborts(*plans_site(pipeline, tmp_path), frozenset({"Before"}))
+    reasons = preflight.aborts(*plans_site(pipeline, tmp_path), frozenset({"Before"}), 0)
     assert [reason in one for one in reasons] == ([True] if reason else [])
 
 
@@ -214,7 +226,26 @@ def test_memory_that_runs_out_ends_a_drill(
 ) -> None:
     site, view = plans_site(pipeline, tmp_path)
     monkeypatch.setattr(preflight, "available", lambda: (floor(16 * GB) // 2, 16 * GB))
-    assert "of memory are free" in preflight.aborts(site, view, frozenset())[0]
+    assert "of memory are free" in preflight.aborts(site, view, frozenset(), 0)[0]
+
+
+@pytest.mark.parametrize(
+    ("load", "tasks", "ends"),
+    [
+        pytest.param(40.0, 0, True, id="others"),
+        pytest.param(40.0, 16, False, id="the-drills-own"),
+        pytest.param(31.0, 0, False, id="little"),
+    ],
+)
+def test_load_that_is_no_drill_s_ends_it(
+    pipeline: FakePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: float, tasks: int, ends: bool
+) -> None:
+    site, view = plans_site(pipeline, tmp_path)
+    site = msgspec.structs.replace(site, options=msgspec.structs.replace(site.options, max_load=8.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    reasons = preflight.aborts(site, view, frozenset(), tasks)
+    assert ["the load is 40, over 32" in one for one in reasons] == ([True] if ends else [])
 
 
 def test_every_shipped_alert_is_drilled_or_says_why_not() -> None:
@@ -250,6 +281,8 @@ def test_folder_that_is_closed_to_us_is_not_taken_for_an_empty_one(
         state.mkdir()
         (state / "a.ledger").touch()
         site, view = plans_site(pipeline, state / "below")
+        # what it imports may be closed to a user without rights as well
+        drill(pipeline, folder / "another", command)
         state.chmod(0)
         with no_rights():
             done = drill(pipeline, state, command)

@@ -57,6 +57,9 @@ class Scripted:
         else:
             self.end()
 
+    def cut(self) -> None:
+        """Started nothing."""
+
     def end(self, verdict: str = "", reason: str = "") -> None:
         if self.phase != "done":
             self.phase = "done"

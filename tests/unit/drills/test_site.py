@@ -9,6 +9,7 @@ import pytest
 from exporter.clients import own_address
 from exporter.drills import plans
 from exporter.drills import site as sites
+from exporter.drills.faults import BY_NAME
 from exporter.drills.faults.containers import ContainerOom
 from exporter.drills.faults.host import Cpu, Memory
 from exporter.drills.faults.services import ServiceStopped
@@ -125,3 +126,9 @@ def test_run_that_would_be_cut_off_says_how_many_at_once(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(("address", "said"), [("10.0.0.5", "10.0.0.5:9100"), ("fd00::5", "[fd00::5]:9100")])
 def test_target_of_either_ip_version_is_an_address_and_a_port(address: str, said: str) -> None:
     assert Options(address=address).at(9100) == said
+
+
+def test_series_of_a_target_that_is_gone_end_after_more_than_a_scrape(pipeline: FakePipeline, tmp_path: Path) -> None:
+    site = msgspec.structs.replace(looked(pipeline, tmp_path), scrape={"node": 15.0})
+    assert BY_NAME["target-removed"]().delay(site) == pytest.approx(5 + 5 + 16.5)
+    assert BY_NAME["exporter-killed"]().delay(site) == 0

@@ -112,8 +112,9 @@ def finished(**changed: Any) -> Result:
         pytest.param({"moments": {"resolution told": 241.0}}, "late", id="end-told-late"),
         pytest.param({"without": ["told"]}, "missed", id="never-told"),
         pytest.param({"without": ["resolution told"]}, "missed", id="end-never-told"),
-        pytest.param({"without": HOPS, "strength": 0.8}, "proven", id="below-the-threshold"),
-        pytest.param({"strength": 0.8}, "missed", id="fired-below-the-threshold"),
+        pytest.param({"without": HOPS, "strength": 0.8, "near": 150.0}, "proven", id="below-the-threshold"),
+        pytest.param({"without": HOPS, "strength": 0.8}, "missed", id="far-below-the-threshold"),
+        pytest.param({"strength": 0.8, "near": 150.0}, "missed", id="fired-below-the-threshold"),
     ],
 )
 def test_verdict(changed: dict[str, Any], verdict: str) -> None:

@@ -75,6 +75,7 @@ def test_poll_becomes_rows() -> None:
     rows = play(FakeReader(GOOD), 1)
     assert {key: value for key, value in rows.items() if not key[0].startswith("errors")} == {
         ("up",): 1,
+        ("check_possible",): 1,
         ("instances",): 3,
         ("service_instances", "Auth", "healthy"): 0,
         ("service_instances", "Auth", "unhealthy"): 1,
@@ -169,7 +170,13 @@ UPS: dict[str, tuple[Step, float | None]] = {
 
 @pytest.mark.parametrize(("step", "up"), UPS.values(), ids=UPS)
 def test_up_tells_of_the_api_and_is_absent_where_it_could_not_be_asked(step: Step, up: float | None) -> None:
-    assert play(FakeReader(step), 1).get(("up",)) == up
+    rows = play(FakeReader(step), 1)
+    assert rows.get(("up",)) == up
+    assert rows["check_possible",] == (up is not None)
+
+
+def test_api_that_can_be_asked_again_says_so() -> None:
+    assert [play(FakeReader(NO_ROUTE, NO_LIST), seconds)["check_possible",] for seconds in (29, 31)] == [0, 1]
 
 
 @pytest.mark.parametrize(
