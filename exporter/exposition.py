@@ -31,9 +31,13 @@ class Family(NamedTuple):
 
         Raises ValueError when their number differs from that of the label names.
         """
+        return self.name.encode() + self.labelled(values)
+
+    def labelled(self, values: Sequence[str]) -> bytes:
+        """Return what stands between the name and the value; raises as `prefix` does."""
         pairs = zip(self.labels, values, strict=True)
         text = ",".join(f'{name}="{escape(value)}"' for name, value in pairs)
-        return (f"{self.name}{{{text}}} " if text else f"{self.name} ").encode()
+        return f"{{{text}}} ".encode() if text else b" "
 
 
 def escape(value: str) -> str:
@@ -69,10 +73,16 @@ class Layout:
 
     def __init__(self, samples: Iterable[tuple[Family, Iterable[Sequence[str]]]]) -> None:
         parts: list[bytes] = []
+        # the same devices in thirty families: what they are called is written once
+        texts: dict[tuple[str, ...], dict[tuple[str, ...], bytes]] = {}
         for family, keys in samples:
-            static = family.header()
-            for values in keys:
-                parts.append((b"\n" if parts else b"") + static + family.prefix(values))
+            known = texts.setdefault(family.labels, {})
+            static, name = family.header(), family.name.encode()
+            for key in map(tuple, keys):
+                text = known.get(key)
+                if text is None:
+                    text = known[key] = family.labelled(key)
+                parts.append((b"\n" if parts else b"") + static + name + text)
                 parts.append(b"NaN")
                 static = b""
         self.size = len(parts) // 2
