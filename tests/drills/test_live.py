@@ -85,7 +85,7 @@ def results(stack: Terminal, engine: Engine, tmp_path_factory: pytest.TempPathFa
         print(drill(stack, state, engine.socket, "report").stdout)
     assert [path.name for path in state.iterdir() if path.name not in {"lock", "results"}] == [], "nothing is left"
     assert not list(Path(stack.state).rglob("hostwatch-drill-*"))
-    assert mounted() == before
+    assert set(mounted()) <= set(before), "what others drill at the same time is not ours"
     assert "hostwatch-drill-" not in engine.run("ps", "--all", "--format", "{{.Names}}")
     assert "hostwatch-drill-" not in engine.run("images", "--format", "{{.Repository}}")
 
