@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from exporter.drills.fault import Fault
 from exporter.drills.faults.host import needs
+from exporter.drills.faults.services import api_at
 from exporter.drills.namespace import DEVICE, FAR_HOST, SPEED_MBIT
 from exporter.drills.scene import Scene, SceneError, free_port
 from exporter.drills.site import Site
@@ -18,10 +19,6 @@ from exporter.drills.site import Site
 _INNER: Final = 10101
 _API: Final = 8080
 _PING: Final = {"enabled": True, "targets": [FAR_HOST], "interval": "1s", "count": 1, "timeout": "1s"}
-
-
-def _api(where: str) -> dict[str, str]:
-    return {"name": "drill", "url": f"http://{where}", "interval": "5s", "timeout": "2s"}
 
 
 class _Network(Fault):
@@ -137,7 +134,15 @@ class HostUnreachable(_Network):
         return f"host_ping_sent_total{own} - host_ping_received_total{own} > 2"
 
 
-class PacketsDropped(_Network):
+class _OfDevice(_Network):
+    """Its alert names the device."""
+
+    def labels(self, scene: Scene) -> Mapping[str, str]:
+        """Return the labels of the device."""
+        return {"instance": scene.instance, "device": DEVICE}
+
+
+class PacketsDropped(_OfDevice):
     """The device's queue is full."""
 
     name: ClassVar[str] = "packets-dropped"
@@ -145,17 +150,13 @@ class PacketsDropped(_Network):
     alerts: ClassVar[tuple[str, ...]] = ("HostNetworkDrops",)
     how: ClassVar[Mapping[str, Any]] = {"reads": 25}
 
-    def labels(self, scene: Scene) -> Mapping[str, str]:
-        """Return the labels of the device."""
-        return {"instance": scene.instance, "device": DEVICE}
-
     def crossed(self, scene: Scene) -> str:
         """Ask for drops."""
         own = f'{{instance="{scene.instance}",device="{DEVICE}"}}'
         return f"node_network_transmit_drop_total{own} > 0"
 
 
-class LinkSaturated(_Network):
+class LinkSaturated(_OfDevice):
     """As much as the link can carry."""
 
     name: ClassVar[str] = "link-saturated"
@@ -166,10 +167,6 @@ class LinkSaturated(_Network):
     settings: ClassVar[Mapping[str, Any]] = {
         "collectors": {"netdev": {"device_include": DEVICE}, "netclass": {"ignored_devices": f"^(?!{DEVICE}$)"}},
     }
-
-    def labels(self, scene: Scene) -> Mapping[str, str]:
-        """Return the labels of the device."""
-        return {"instance": scene.instance, "device": DEVICE}
 
     def ready(self, scene: Scene) -> str:
         """Ask for a link whose speed is known."""
@@ -213,8 +210,7 @@ class PingImpossible(_Network):
 
     def inject(self, scene: Scene, strength: float) -> None:  # noqa: ARG002 -- it is so or not
         """Tell it to ping."""
-        scene.write_settings({"probes": {"ping": _PING}})
-        os.kill(_exporter(scene), signal.SIGHUP)
+        _tell(scene, {"probes": {"ping": _PING}})
 
     def crossed(self, scene: Scene) -> str:
         """Ask for its word."""
@@ -234,7 +230,7 @@ class ApiUnroutable(_Network):
     summary: ClassVar[str] = "An exporter in a network of the drill's own is told to ask an API that no route leads to."
     alerts: ClassVar[tuple[str, ...]] = ("ServicesApiCannotAsk",)
     lag: ClassVar[float] = 8.0
-    settings: ClassVar[Mapping[str, Any]] = {"probes": {"services_api": [_api(f"127.0.0.1:{_API}")]}}
+    settings: ClassVar[Mapping[str, Any]] = {"probes": {"services_api": [api_at(f"127.0.0.1:{_API}")]}}
 
     def wrapper(self, scene: Scene) -> tuple[str, ...]:
         """Start an API beside the exporter."""
@@ -253,7 +249,7 @@ class ApiUnroutable(_Network):
 
     def inject(self, scene: Scene, strength: float) -> None:  # noqa: ARG002 -- it is so or not
         """Name an address of somewhere else (RFC 5737); this network leads nowhere else."""
-        self._ask(scene, {"probes": {"services_api": [_api("198.51.100.1")]}})
+        _tell(scene, {"probes": {"services_api": [api_at("198.51.100.1")]}})
 
     def crossed(self, scene: Scene) -> str:
         """Ask for its word."""
@@ -261,11 +257,13 @@ class ApiUnroutable(_Network):
 
     def recover(self, scene: Scene) -> None:
         """Name the one that answers."""
-        self._ask(scene, self.settings)
+        _tell(scene, self.settings)
 
-    def _ask(self, scene: Scene, settings: Mapping[str, Any]) -> None:
-        scene.write_settings(settings)
-        os.kill(_exporter(scene), signal.SIGHUP)
+
+def _tell(scene: Scene, settings: Mapping[str, Any]) -> None:
+    """Give the exporter in the network other settings. Raises SceneError when it is gone."""
+    scene.write_settings(settings)
+    os.kill(_exporter(scene), signal.SIGHUP)
 
 
 def _exporter(scene: Scene) -> int:

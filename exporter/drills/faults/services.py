@@ -233,6 +233,11 @@ class ProcessGroupKilled(Fault):
         self._start(scene)
 
 
+def api_at(where: str) -> dict[str, str]:
+    """Return the settings of a services API at HOST or HOST:PORT."""
+    return {"name": "drill", "url": f"http://{where}", "interval": "5s", "timeout": "2s"}
+
+
 class _Api(Fault):
     """A services API of the drill's own with two instances of one service."""
 
@@ -246,8 +251,7 @@ class _Api(Fault):
         scene.facts["file"] = scene.folder / "healthy"
         scene.facts["file"].write_text("2")
         self._start(scene)
-        api = {"name": "drill", "url": f"http://127.0.0.1:{port}", "interval": "5s", "timeout": "2s"}
-        scene.watch({"probes": {"services_api": [api]}})
+        scene.watch({"probes": {"services_api": [api_at(f"127.0.0.1:{port}")]}})
 
     def _start(self, scene: Scene) -> None:
         scene.victim("api", "api", str(scene.facts["port"]), str(scene.facts["file"]))

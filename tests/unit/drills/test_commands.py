@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from exporter.cli import main
 from exporter.drills import ledger, plans, preflight
+from exporter.drills.fault import Fault
 from exporter.drills.faults import FAULTS, OUT_OF_REACH
 from exporter.drills.faults.host import floor
 from exporter.drills.faults.services import ServiceStopped
@@ -246,6 +247,13 @@ def test_load_that_is_no_drill_s_ends_it(
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
     reasons = preflight.aborts(site, view, frozenset(), tasks)
     assert ["the load is 40, over 32" in one for one in reasons] == ([True] if ends else [])
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_drill_knows_when_its_metric_shows_the_fault(fault: type[Fault]) -> None:
+    has_level = fault.level is not Fault.level
+    assert has_level or fault.crossed is not Fault.crossed
+    assert has_level or not fault.has_threshold, "a drill below the threshold has to see how near it came"
 
 
 def test_every_shipped_alert_is_drilled_or_says_why_not() -> None:
