@@ -156,8 +156,8 @@ def run(
     from exporter.drills.timeline import exit_code
 
     options = _options(given)
-    site = _site(options)
     faults = [fault() for fault in FAULTS if fault.has_threshold or not below] if everything else _faults(names)
+    site = _site(options)
     lock = take_lock(options)
     view = admitted(site)
     faults = possible(faults, site, at_once, below=below, everything=everything)

@@ -164,6 +164,7 @@ def test_targets_that_cannot_be_written_refuse(pipeline: FakePipeline, tmp_path:
         pytest.param(["run", "cpu", "--all"], "either names", id="both"),
         pytest.param(["run", "cpus"], "no such drill", id="unknown"),
         pytest.param(["plan", "cpus"], "no such drill", id="unknown-plan"),
+        pytest.param(["--relay=http://127.0.0.1:9", "run", "cpus"], "no such drill", id="unknown and nobody answers"),
         pytest.param(["plan"], "Missing argument", id="no name"),
         pytest.param(["run", "cpu", "--at-once=0"], "--at-once", id="value"),
         pytest.param(["run", "cpu", "--bellow"], "--bellow", id="option"),
